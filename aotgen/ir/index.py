@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders.
+
+Two ``Ix`` are equal iff their terms are. Reshape, transpose, head splits, blocked layouts and loop collapsing all
+reduce to the simplifications made here, so a wrong rule is silent everywhere: every rule is property-tested against
+brute force (``tests/ir/test_index.py``). Division and remainder are floor division and its remainder.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from math import gcd
+from typing import Any
+
+Monomial = tuple["Atom", ...]  # sorted by serial; () is the constant
+
+_serial = itertools.count()
+_interned: dict[tuple[Any, ...], Atom] = {}
+
+
+class Atom:
+    """One indivisible factor.
+
+    ``var``: a loop variable, ``lo <= v < lo + ext`` (both ``Ix``). ``dim``: a named open dim, ``lo <= d <= hi``.
+    ``div``/``mod``: floor quotient and remainder of ``a`` by ``b``. ``ind``: ``payload``, a loaded integer expression
+    (an ``ir.expr.E``) used as an index, assumed (and at run time clamped) into ``lo <= v < lo + ext``.
+    """
+
+    __slots__ = ("kind", "name", "lo", "ext", "hi", "a", "b", "payload", "serial")
+
+    def __init__(self, kind: str, name: str = "", *, lo: Ix | None = None, ext: Ix | None = None,
+                 hi: int | None = None, a: Ix | None = None, b: Ix | None = None, payload: Any = None) -> None:
+        self.kind, self.name, self.lo, self.ext, self.hi = kind, name, lo, ext, hi
+        self.a, self.b, self.payload, self.serial = a, b, payload, next(_serial)
+
+    def __repr__(self) -> str:
+        if self.kind in ("var", "dim"):
+            return self.name or f"i{self.serial}"
+        if self.kind == "ind":
+            return f"[{self.payload}]"
+        return f"({self.a} {'//' if self.kind == 'div' else '%'} {self.b})"
+
+    def __lt__(self, other: Atom) -> bool:
+        return self.serial < other.serial
+
+
+def reset() -> None:
+    """Forget all interned atoms and restart the counter: called once per compile, so output never depends on what
+    was compiled before in the same process."""
+    global _serial
+    _serial = itertools.count()
+    _interned.clear()
+    for cached in (_divmod, _nonneg):
+        cached.cache_clear()
+
+
+class Ix:
+    """A canonical integer polynomial. Immutable, hashable; supports ``+ - * // %`` with ints and other ``Ix``."""
+
+    __slots__ = ("terms", "_hash", "_vars")
+
+    def __init__(self, terms: Mapping[Monomial, int]) -> None:
+        self.terms: dict[Monomial, int] = {m: c for m, c in terms.items() if c}
+        self._hash: int | None = None
+        self._vars: frozenset[Atom] | None = None
+
+    # -- identity
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, int):
+            return self.terms == ({(): other} if other else {})
+        return isinstance(other, Ix) and self.terms == other.terms
+
+    # -- queries
+    def const(self) -> int | None:
+        """The value when this is a constant, else None."""
+        if not self.terms:
+            return 0
+        return self.terms.get(()) if len(self.terms) == 1 else None
+
+    def atoms(self) -> frozenset[Atom]:
+        """The atoms that occur directly as factors."""
+        return frozenset(a for m in self.terms for a in m)
+
+    def vars(self) -> frozenset[Atom]:
+        """Every ``var`` atom, also those inside divisions, remainders and loaded indices."""
+        if self._vars is None:
+            self._vars = frozenset(v for a in self.walk() for v in _own_vars(a))
+        return self._vars
+
+    def walk(self) -> Iterator[Atom]:
+        """Every atom, nested ones included (not into ``ind`` payloads)."""
+        for a in sorted(self.atoms()):
+            yield a
+            if a.kind in ("div", "mod"):
+                assert a.a is not None and a.b is not None
+                yield from a.a.walk()
+                yield from a.b.walk()
+
+    def sorted_terms(self) -> list[tuple[Monomial, int]]:
+        """Terms in a deterministic order: larger strides first, the constant last."""
+        return sorted(self.terms.items(), key=lambda t: (not t[0], -abs(t[1]), [a.serial for a in t[0]]))
+
+    def coefficient(self, v: Atom) -> Ix | None:
+        """``k`` when this is ``k * v + rest`` with ``v`` nowhere in ``k`` and ``rest``; None when it is not affine in v."""
+        out: dict[Monomial, int] = {}
+        for m, c in self.terms.items():
+            hits = sum(a is v for a in m)
+            if hits > 1 or any(a is not v and a.kind not in ("var", "dim") and v in Ix({(a,): 1}).vars() for a in m):
+                return None
+            if hits:
+                out[tuple(a for a in m if a is not v)] = c
+        return Ix(out)
+
+    # -- arithmetic
+    def __add__(self, other: Ix | int) -> Ix:
+        o = ix(other)
+        if not o.terms:
+            return self
+        out = dict(self.terms)
+        for m, c in o.terms.items():
+            out[m] = out.get(m, 0) + c
+        return _recombine(out)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Ix:
+        return Ix({m: -c for m, c in self.terms.items()})
+
+    def __sub__(self, other: Ix | int) -> Ix:
+        return self + (-ix(other))
+
+    def __rsub__(self, other: Ix | int) -> Ix:
+        return ix(other) - self
+
+    def __mul__(self, other: Ix | int) -> Ix:
+        o = ix(other)
+        out: dict[Monomial, int] = {}
+        for (m, c), (n, d) in itertools.product(self.terms.items(), o.terms.items()):
+            k = tuple(sorted(m + n))
+            out[k] = out.get(k, 0) + c * d
+        return _recombine(out)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Ix | int) -> Ix:
+        return _divmod(self, ix(other))[0]
+
+    def __mod__(self, other: Ix | int) -> Ix:
+        return _divmod(self, ix(other))[1]
+
+    def subst(self, env: Mapping[Atom, Ix]) -> Ix:
+        """Replace ``var``/``dim`` atoms, simplifying on the way."""
+        if not env or not any(a in env or a.kind in ("div", "mod", "ind") for a in self.atoms()):
+            return self
+        out = ix(0)
+        for m, c in self.terms.items():
+            term = ix(c)
+            for a in m:
+                term = term * _subst_atom(a, env)
+            out = out + term
+        return out
+
+    def evaluate(self, env: Mapping[Atom, Any], indirect: Callable[[Any], Any] | None = None) -> Any:
+        """The value with ``env[atom]`` (int or integer array) for every var and dim; ``indirect`` evaluates payloads."""
+        total: Any = 0
+        for m, c in self.terms.items():
+            prod: Any = c
+            for a in m:
+                prod = prod * _eval_atom(a, env, indirect)
+            total = total + prod
+        return total
+
+    def __repr__(self) -> str:
+        if not self.terms:
+            return "0"
+        parts = []
+        for m, c in self.sorted_terms():
+            body = "*".join(map(repr, m))
+            parts.append(str(c) if not m else body if c == 1 else f"-{body}" if c == -1 else f"{c}*{body}")
+        return " + ".join(parts).replace("+ -", "- ")
+
+
+Dim = int | Ix  # an extent: a plain int when known, else a polynomial of named dims
+
+
+def ix(value: Ix | int) -> Ix:
+    """``value`` as an ``Ix``."""
+    return value if isinstance(value, Ix) else Ix({(): int(value)})
+
+
+def as_dim(value: Ix | int) -> Dim:
+    """``value`` as a Dim: a plain int when it is constant."""
+    e = ix(value)
+    c = e.const()
+    return e if c is None else c
+
+
+def prod_dims(dims: Iterable[Dim]) -> Dim:
+    """The product of extents."""
+    out: Ix = ix(1)
+    for d in dims:
+        out = out * d
+    return as_dim(out)
+
+
+def fresh_var(ext: Ix | int, name: str = "", lo: Ix | int = 0) -> Atom:
+    """A new loop variable with ``lo <= v < lo + ext``."""
+    return Atom("var", name, lo=ix(lo), ext=ix(ext))
+
+
+def dim(name: str, lo: int = 1, hi: int | None = None) -> Ix:
+    """The named open dim ``lo <= name <= hi`` (interned by name)."""
+    return Ix({(_intern(("dim", name, lo, hi), lambda: Atom("dim", name, lo=ix(lo), hi=hi)),): 1})
+
+
+def var(atom: Atom) -> Ix:
+    """An atom as an ``Ix``."""
+    return Ix({(atom,): 1})
+
+
+def indirect(payload: Any, ext: Ix | int, lo: int = 0) -> Ix:
+    """A loaded value used as an index, known to lie in ``[lo, lo + ext)``."""
+    key = ("ind", payload, ix(ext), lo)
+    return var(_intern(key, lambda: Atom("ind", payload=payload, lo=ix(lo), ext=ix(ext))))
+
+
+def dims_of(value: Dim) -> list[Atom]:
+    """The ``dim`` atoms of an extent, sorted by name."""
+    return sorted({a for a in ix(value).walk() if a.kind == "dim"}, key=lambda a: a.name)
+
+
+# -- internals
+
+
+def _intern(key: tuple[Any, ...], make: Callable[[], Atom]) -> Atom:
+    atom = _interned.get(key)
+    if atom is None:
+        atom = _interned[key] = make()
+    return atom
+
+
+def _own_vars(a: Atom) -> Iterable[Atom]:
+    if a.kind == "var":
+        return (a,)
+    return a.payload.vars() if a.kind == "ind" else ()
+
+
+def _subst_atom(a: Atom, env: Mapping[Atom, Ix]) -> Ix:
+    if a in env:
+        return env[a]
+    if a.kind == "div":
+        return a.a.subst(env) // a.b.subst(env)  # type: ignore[union-attr]
+    if a.kind == "mod":
+        return a.a.subst(env) % a.b.subst(env)  # type: ignore[union-attr]
+    if a.kind == "ind":
+        new = a.payload.subst(env)
+        return var(a) if new is a.payload else indirect(new, a.ext.subst(env), a.lo.const() or 0)  # type: ignore
+    return var(a)
+
+
+def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | None) -> Any:
+    if a.kind == "ind":
+        assert ind is not None, "an indirect index needs an evaluator"
+        return ind(a.payload)
+    if a.kind in ("var", "dim"):
+        return env[a]
+    x, y = a.a.evaluate(env, ind), a.b.evaluate(env, ind)  # type: ignore[union-attr]
+    return x // y if a.kind == "div" else x % y
+
+
+def _recombine(terms: dict[Monomial, int]) -> Ix:
+    """Rule: ``k*c*(x // c) + k*(x % c) = k*x``, for a constant or single-term ``c``."""
+    for m, k in list(terms.items()):
+        for a in m:
+            if a.kind != "mod" or not terms.get(m) or a.b is None or a.a is None or len(a.b.terms) != 1:
+                continue
+            (cm, cc), = a.b.terms.items()
+            rest = list(m)
+            rest.remove(a)
+            twin = _interned.get(("div", a.a, a.b))
+            if twin is None:
+                continue
+            other = tuple(sorted((*rest, twin, *cm)))
+            if terms.get(other) == k * cc:
+                left = {t: c for t, c in terms.items() if t not in (m, other)}
+                return Ix(left) + Ix({tuple(rest): k}) * a.a
+    return Ix(terms)
+
+
+def _divide_exact(m: Monomial, c: int, by: Ix) -> tuple[Monomial, int] | None:
+    """``c*m / by`` when ``by`` is a single term that divides it."""
+    if len(by.terms) != 1:
+        return None
+    (bm, bc), = by.terms.items()
+    rest = list(m)
+    for a in bm:
+        if a not in rest:
+            return None
+        rest.remove(a)
+    return (tuple(rest), c // bc) if c % bc == 0 else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
+    """Floor quotient and remainder of ``e`` by a positive ``by``."""
+    c = by.const()
+    if c == 1:
+        return e, ix(0)
+    if c is not None and c <= 0:
+        raise ZeroDivisionError(f"index division of {e} by {c}")
+    quotient, rest = _split_multiples(e, by, c)
+    if nonneg(rest) and nonneg(by - 1 - rest):
+        return quotient, rest
+    if c is not None:
+        if (k := rest.const()) is not None:
+            return quotient + k // c, ix(k % c)
+        g = gcd(c, *(abs(v) for m, v in rest.terms.items() if m))
+        if g > 1:
+            k = rest.terms.get((), 0)
+            inner = Ix({m: (v if m else v - k % g) // g for m, v in rest.terms.items()})
+            q, r = _divmod(inner, ix(c // g)) if c > g else (inner, ix(0))
+            return quotient + q, r * g + k % g
+    single = _single_atom(rest)
+    if single is not None and c is not None:
+        nested = _nested(single, c)
+        if nested is not None:
+            return quotient + nested[0], nested[1]
+    q_atom = _intern(("div", rest, by), lambda: Atom("div", a=rest, b=by))
+    r_atom = _intern(("mod", rest, by), lambda: Atom("mod", a=rest, b=by))
+    return quotient + var(q_atom), var(r_atom)
+
+
+def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
+    """Rule: what ``by`` divides leaves; a constant divisor also reduces larger coefficients."""
+    quot: dict[Monomial, int] = {}
+    rest: dict[Monomial, int] = {}
+    for m, k in e.terms.items():
+        exact = _divide_exact(m, k, by)
+        if exact is not None:
+            quot[exact[0]] = quot.get(exact[0], 0) + exact[1]
+        elif c is not None and (abs(k) >= c or (not m and k < 0)):
+            q, r = divmod(k, c)
+            quot[m] = quot.get(m, 0) + q
+            rest[m] = r
+        else:
+            rest[m] = k
+    return Ix(quot), Ix(rest)
+
+
+def _single_atom(e: Ix) -> Atom | None:
+    if len(e.terms) == 1:
+        (m, k), = e.terms.items()
+        if k == 1 and len(m) == 1:
+            return m[0]
+    return None
+
+
+def _nested(a: Atom, c: int) -> tuple[Ix, Ix] | None:
+    """Rules ``(x // d) // c = x // (d*c)`` and, for ``c | d``: ``(x % d) // c = (x // c) % (d/c)``, ``(x % d) % c = x % c``."""
+    if a.kind not in ("div", "mod"):
+        return None
+    assert a.a is not None and a.b is not None
+    d = a.b.const()
+    if d is None:
+        return None
+    if a.kind == "mod" and d % c == 0:
+        return (a.a // c) % (d // c), a.a % c
+    if a.kind == "div":
+        r_atom = _intern(("mod", var(a), ix(c)), lambda: Atom("mod", a=var(a), b=ix(c)))
+        return a.a // (d * c), var(r_atom)
+    return None
+
+
+def nonneg(e: Ix | int) -> bool:
+    """Is ``e >= 0`` provable for every value of its variables and dims? False means "not proved"."""
+    return _nonneg(ix(e))
+
+
+@lru_cache(maxsize=1 << 16)
+def _nonneg(e: Ix) -> bool:
+    c = e.const()
+    if c is not None:
+        return c >= 0
+    for a in sorted((x for x in e.atoms() if x.kind != "dim"), key=lambda x: -x.serial):
+        k = e.coefficient(a)
+        if k is None or not k.terms:
+            continue
+        rest = e - k * var(a)
+        lo, hi = _bounds(a)
+        if lo is not None and nonneg(k):
+            return nonneg(rest + k * lo)
+        if hi is not None and nonneg(-k):
+            return nonneg(rest + k * hi)
+        return False
+    return all(x.kind == "dim" for x in e.atoms()) and _nonneg_dims(e)
+
+
+def _nonneg_dims(e: Ix) -> bool:
+    """Shift every dim by its lower bound and ask for non-negative coefficients; then try upper bounds of negative ones."""
+    shifted = e
+    for a in e.atoms():
+        shifted = shifted.subst({a: var(a) + (a.lo or 0)})
+    if all(c >= 0 for c in shifted.terms.values()):
+        return True
+    for a in sorted(e.atoms()):
+        k = e.coefficient(a)
+        if k is not None and a.hi is not None and nonneg(-k):
+            return nonneg(e - k * var(a) + k * a.hi)
+        if k is not None and a.lo is not None and nonneg(k):
+            rest = e - k * var(a)
+            if len(rest.atoms()) < len(e.atoms()):
+                return nonneg(rest + k * a.lo)
+    return False
+
+
+def _bounds(a: Atom) -> tuple[Ix | None, Ix | None]:
+    """Inclusive bounds of one atom."""
+    if a.kind in ("var", "ind"):
+        assert a.lo is not None and a.ext is not None
+        return a.lo, a.lo + a.ext - 1
+    assert a.a is not None and a.b is not None
+    if a.kind == "mod":
+        return ix(0), a.b - 1
+    lo, hi = extremes(a.a)
+    d = a.b.const()
+    low = lo // a.b if lo is not None and lo.const() is not None and d else ix(0) if nonneg(a.a) else None
+    high = hi // a.b if hi is not None and d and hi.const() is not None else None
+    if high is None and hi is not None:
+        q, _ = _split_multiples(hi + 1, a.b, d)
+        high = q - 1 if q * a.b == hi + 1 else None
+    return low, high
+
+
+def extremes(e: Ix) -> tuple[Ix | None, Ix | None]:
+    """Inclusive lower and upper bounds of ``e`` with every variable at an end of its range; None where unknown."""
+    out: list[Ix | None] = []
+    for sign in (1, -1):
+        cur: Ix | None = e
+        for a in sorted((x for x in e.atoms() if x.kind != "dim"), key=lambda x: -x.serial):
+            if cur is None:
+                break
+            k = cur.coefficient(a)
+            if k is None:
+                cur = None
+                break
+            if not k.terms:
+                continue
+            lo, hi = _bounds(a)
+            end = (lo if sign > 0 else hi) if nonneg(k) else (hi if sign > 0 else lo) if nonneg(-k) else None
+            cur = None if end is None else cur - k * var(a) + k * end
+        out.append(cur)
+    return out[0], out[1]

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Program: how a model is computed. Steps over buffers.
+
+A ``Buffer`` is storage; a step's operand is a ``Tensor``: a buffer, an element offset and a ``Layout`` that maps a logical
+index to an element offset. Views, blocked layouts, halos and packed weights are all layouts; liveness and aliasing are
+asked of buffers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aotgen.core.dtypes import DType
+from aotgen.ir import index
+from aotgen.ir.define import Def
+from aotgen.ir.expr import E
+from aotgen.ir.graph import Constant
+from aotgen.ir.index import Atom, Dim, Ix
+
+BLOCK = 16  # channels (or columns) per block, on every hosted CPU: plan and blob never depend on the ISA
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Logical index -> element offset: ``base + sum(strides[a] * i[a])``; on the ``block_axis`` the index is split,
+    ``strides[a] * (i // block) + i % block``.
+
+    ``size``: elements of storage the tensor spans, halo and pad lanes included. ``halo``: elements before and after each
+    axis that exist in storage around the logical extent and hold ``fill`` (written by a Fill step, never by a kernel).
+    """
+
+    shape: tuple[Dim, ...]
+    strides: tuple[Dim, ...]
+    size: Dim
+    base: Dim = 0
+    block_axis: int = -1
+    block: int = 1
+    halo: tuple[tuple[int, int], ...] = ()
+    fill: float = 0.0
+
+    def offset(self, at: Sequence[Ix | int]) -> Ix:
+        """Element offset of the logical index ``at``."""
+        out = index.ix(self.base)
+        for axis, (i, stride) in enumerate(zip(at, self.strides, strict=True)):
+            i = index.ix(i)
+            out = out + ((i // self.block) * stride + i % self.block if axis == self.block_axis else i * stride)
+        return out
+
+    @property
+    def has_halo(self) -> bool:
+        return any(b or a for b, a in self.halo)
+
+    @property
+    def is_row_major(self) -> bool:
+        return self.block_axis < 0 and not self.has_halo and self.strides == row_major(self.shape).strides
+
+
+def row_major(shape: Sequence[Dim]) -> Layout:
+    """The plain C layout."""
+    return packed(shape)
+
+
+def packed(shape: Sequence[Dim], order: Sequence[int] | None = None, block_axis: int = -1,
+           halo: Sequence[tuple[int, int]] = (), fill: float = 0.0, block: int = BLOCK) -> Layout:
+    """A dense layout storing axes in ``order`` (outermost first; default as given). With ``block_axis`` that axis is cut
+    into blocks of ``block`` (the last one padded) and the place inside the block becomes the innermost storage axis:
+    NCHW16c is ``packed(nchw, block_axis=1)``, GEMM panels ``[N/16][K][16]`` of ``[K, N]`` are ``packed(kn, (1, 0), 1)``.
+    """
+    shape = tuple(index.as_dim(d) for d in shape)
+    order = tuple(order) if order is not None else tuple(range(len(shape)))
+    halo = tuple(halo) or ((0, 0),) * len(shape)
+    strides: list[Dim] = [0] * len(shape)
+    step: Ix = index.ix(block if block_axis >= 0 else 1)
+    base: Ix = index.ix(0)
+    for axis in reversed(order):
+        extent = index.ix(shape[axis]) + sum(halo[axis])
+        if axis == block_axis:
+            extent = (extent + (block - 1)) // block
+        strides[axis] = index.as_dim(step)
+        base = base + step * halo[axis][0]
+        step = step * extent
+    halo_out = halo if any(b or a for b, a in halo) else ()
+    return Layout(shape, tuple(strides), index.as_dim(step), index.as_dim(base), block_axis,
+                  block if block_axis >= 0 else 1, halo_out, fill)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Storage. ``place``: ``const`` (weights blob), ``input``/``output`` (the caller's), ``workspace`` (arena), ``pool``.
+    ``size``: elements of ``dtype``; ``align``: bytes."""
+
+    name: str
+    dtype: DType
+    size: Dim
+    place: str
+    align: int = 64
+
+    def __repr__(self) -> str:
+        return f"{self.name}<{self.place} {self.dtype} x {self.size}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An operand: ``layout`` over ``buffer`` starting ``base`` elements in."""
+
+    buffer: Buffer
+    layout: Layout
+    base: Dim = 0
+
+    def offset(self, at: Sequence[Ix | int]) -> Ix:
+        return self.layout.offset(at) + self.base
+
+    @property
+    def dtype(self) -> DType:
+        return self.buffer.dtype
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        return self.layout.shape
+
+
+# ---------------------------------------------------------------------------------------------------- loop nests
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stmt:
+    """Compute ``value`` and put it at logical ``index`` of ``target``.
+
+    ``value`` ranges over the nest's outer axes, the stage's inner axes and ``rvars``. ``red``: fold over ``rvars`` with
+    this reduction (``define.REDUCTIONS``) before storing; ``scan``/``scatter`` as in ``Def`` (``fold`` says how).
+    """
+
+    target: Def
+    index: tuple[Ix, ...]
+    value: E
+    red: str | None = None
+    rvars: tuple[Atom, ...] = ()
+    fold: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """Statements sharing one loop over ``inner`` (row-major order, outermost first); ``inner`` may be empty."""
+
+    inner: tuple[Atom, ...]
+    stmts: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoopNest:
+    """``for outer: for stage: for inner: stmts``.
+
+    Outer iterations are independent and split over threads, save ``ordered`` ones. ``temps``: Defs that live only inside
+    one outer iteration, with their inner axes' extents (() for a scalar) and the logical axes those are; ``tensors``:
+    where every other Def that is read or written lives. A load of a temp Def is resolved by its logical index restricted
+    to ``temps[d]`` axes.
+    """
+
+    name: str
+    outer: tuple[Atom, ...]
+    stages: tuple[Stage, ...]
+    tensors: Mapping[Def, Tensor]
+    temps: Mapping[Def, tuple[int, ...]] = field(default_factory=dict)  # Def -> logical axes kept per outer iteration
+    origin: str = ""
+    ordered: bool = False  # one thread runs everything, in order (scatter with unknown targets)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Epilogue:
+    """What a template kernel does with its accumulator: stores of expressions over ``axes``.
+
+    ``axes``: the kernel's output axes as passed to the functor, the last being the lane (extent 16) inside the block before
+    it, so a column is ``16 * axes[-1 - k] + axes[-1]`` (which axis is blocked is the kernel's contract). ``acc``: the
+    Def that stands for the accumulator; a load of it is the accumulator itself.
+    """
+
+    axes: tuple[Atom, ...]
+    acc: Def
+    stmts: tuple[Stmt, ...]
+    tensors: Mapping[Def, Tensor]
+
+
+# ---------------------------------------------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelCall:
+    """A template kernel: ``function<Desc, *tile, Epi>(desc, operands..., epi, tid, nt)`` of ``header``.
+
+    ``desc``: named extents and strides, ints or polynomials of open dims, in declaration order.
+    """
+
+    name: str
+    function: str
+    header: str
+    tile: tuple[int, ...]
+    desc: tuple[tuple[str, Dim], ...]
+    operands: tuple[Tensor, ...]
+    epilogue: Epilogue
+    origin: str = ""
+    flops: Dim = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LibraryCall:
+    """An ordinary function of ``header``: reads ``inputs``, writes ``outputs``; ``params`` are its trailing arguments;
+    ``scratch``: bytes of workspace it needs, in ``scratch_buffer``."""
+
+    name: str
+    function: str
+    header: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    params: tuple[tuple[str, Any], ...] = ()
+    scratch: Tensor | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fill:
+    """Write ``tensor.layout.fill`` into the halo of ``tensor``."""
+
+    name: str
+    tensor: Tensor
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """``dst[...] = src[...]`` over the same logical shape and strides: a memcpy."""
+
+    name: str
+    dst: Tensor
+    src: Tensor
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class If:
+    """Run ``then_steps`` where the bool scalar ``cond`` holds, else ``else_steps``; every thread takes the same branch."""
+
+    name: str
+    cond: Tensor
+    then_steps: tuple[Step, ...]
+    else_steps: tuple[Step, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """``for (i = 0; i < trips && cond; ++i) body``.
+
+    ``trips``: an int, a polynomial of open dims, or a scalar i64 Tensor; ``cond``: a bool scalar Tensor that body
+    rewrites, or None; ``counter``: where body reads i (i64 scalar), or None. ``carried``: pairs (read, written): at the
+    start of trip i body reads what trip i-1 wrote. A pair whose two buffers are distinct is swapped by parity.
+    """
+
+    name: str
+    trips: Dim | Tensor
+    cond: Tensor | None
+    counter: Tensor | None
+    body: tuple[Step, ...]
+    carried: tuple[tuple[Tensor, Tensor], ...] = ()
+    origin: str = ""
+
+
+Step = LoopNest | KernelCall | LibraryCall | Fill | Copy | If | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Contents of a const buffer: ``constant`` stored through ``layout`` (pad lanes and halo zero)."""
+
+    constant: Constant
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output of the library: its ONNX ``name`` and where it lives."""
+
+    name: str
+    tensor: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """``steps`` in execution order; ``weights``: contents of every const buffer; ``dims``: open dims, sorted by name."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    steps: tuple[Step, ...]
+    weights: Mapping[Buffer, Packed]
+    dims: tuple[Atom, ...] = ()
+
+    def walk(self) -> Iterator[Step]:
+        """Every step, those inside regions included."""
+        yield from walk_steps(self.steps)
+
+
+def walk_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    for s in steps:
+        yield s
+        if isinstance(s, If):
+            yield from walk_steps(s.then_steps)
+            yield from walk_steps(s.else_steps)
+        elif isinstance(s, Loop):
+            yield from walk_steps(s.body)
+
+
+def reads(step: Step) -> list[Tensor]:
+    """The tensors a step reads (for regions: only what the region header itself reads)."""
+    if isinstance(step, LoopNest):
+        return [t for d, t in step.tensors.items() if d not in _targets(step) or _rereads(step, d)]
+    if isinstance(step, KernelCall):
+        stored = {s.target for s in step.epilogue.stmts}
+        return [*step.operands, *(t for d, t in step.epilogue.tensors.items() if d not in stored)]
+    if isinstance(step, LibraryCall):
+        return list(step.inputs)
+    if isinstance(step, Copy):
+        return [step.src]
+    if isinstance(step, If):
+        return [step.cond]
+    if isinstance(step, Loop):
+        return [t for t in (step.trips, step.cond) if isinstance(t, Tensor)]
+    return []
+
+
+def writes(step: Step) -> list[Tensor]:
+    """The tensors a step writes (regions: none of their own; see ``walk``)."""
+    if isinstance(step, LoopNest):
+        return [step.tensors[d] for d in _targets(step) if d in step.tensors]
+    if isinstance(step, KernelCall):
+        return [step.epilogue.tensors[s.target] for s in step.epilogue.stmts]
+    if isinstance(step, LibraryCall):
+        return [*step.outputs, *([step.scratch] if step.scratch else [])]
+    if isinstance(step, Fill):
+        return [step.tensor]
+    if isinstance(step, Copy):
+        return [step.dst]
+    return [step.counter] if isinstance(step, Loop) and step.counter else []
+
+
+def _targets(nest: LoopNest) -> dict[Def, None]:
+    return {s.target: None for stage in nest.stages for s in stage.stmts}
+
+
+def _rereads(nest: LoopNest, d: Def) -> bool:
+    from aotgen.ir.expr import loads_of
+
+    return any(ld.attr[0] is d for stage in nest.stages for s in stage.stmts for ld in loads_of(s.value))

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The operator table and what a lowering is given.
+
+An operator has one of three meanings, each written once for every target and every use (types, reference, kernels):
+
+* ``@lowering("Relu")``: a function from input Defs to output Def(s). Its shapes and dtypes *are* the type rule.
+* ``@expansion("LSTM")``: a function that adds simpler nodes to a ``Builder`` and returns their values.
+* a schema function body of the ``onnx`` package, expanded when neither exists.
+
+Regions (If, Loop, Scan) are handled by ``lower/regions.py``; their type rules are in ``ops/control.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aotgen.core import dtypes
+from aotgen.core.dtypes import DType
+from aotgen.core.errors import ModelError, UnsupportedError
+from aotgen.ir.define import Def
+from aotgen.ir.graph import Constant, Graph, Node
+from aotgen.ir.index import Dim
+
+if TYPE_CHECKING:
+    from aotgen.ops.builder import Builder
+
+Lowering = Callable[..., Any]
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """One operator at its newest version: exactly one of ``lower`` and ``expand``."""
+
+    name: str
+    domain: str
+    lower: Lowering | None = None
+    expand: Lowering | None = None
+
+
+TABLE: dict[Key, OpDef] = {}
+
+
+def find(op: str, domain: str = "") -> OpDef | None:
+    return TABLE.get(("" if domain == "ai.onnx" else domain, op))
+
+
+def _register(row: OpDef) -> None:
+    key = (row.domain, row.name)
+    assert key not in TABLE, f"operator {key} is defined twice"
+    TABLE[key] = row
+
+
+def lowering(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+    """Register ``f(ctx, *inputs: Def | None) -> Def | tuple[Def, ...]`` as the meaning of ``names``."""
+
+    def add(f: Lowering) -> Lowering:
+        for name in names:
+            _register(OpDef(name, domain, lower=f))
+        return f
+
+    return add
+
+
+def expansion(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+    """Register ``f(ctx, builder, *inputs: Value | None) -> Value | tuple[Value | None, ...]`` as the meaning of ``names``."""
+
+    def add(f: Lowering) -> Lowering:
+        for name in names:
+            _register(OpDef(name, domain, expand=f))
+        return f
+
+    return add
+
+
+@dataclass(slots=True)
+class Ctx:
+    """What a lowering may ask about its node beyond the input Defs."""
+
+    node: Node
+    constants: Mapping[Any, Constant] = field(default_factory=dict)  # Value -> contents
+    opset: int = 0
+
+    # -- attributes
+    def has(self, name: str) -> bool:
+        return name in self.node.attrs
+
+    def attr_int(self, name: str, default: int | None = None) -> int:
+        return int(self._attr(name, default))
+
+    def attr_float(self, name: str, default: float | None = None) -> float:
+        return float(self._attr(name, default))
+
+    def attr_str(self, name: str, default: str | None = None) -> str:
+        value = self._attr(name, default)
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def attr_ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
+        return [int(v) for v in self._attr(name, default)]
+
+    def attr_floats(self, name: str, default: Sequence[float] | None = None) -> list[float]:
+        return [float(v) for v in self._attr(name, default)]
+
+    def attr_strs(self, name: str, default: Sequence[str] | None = None) -> list[str]:
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in self._attr(name, default)]
+
+    def attr_dtype(self, name: str, default: DType | None = None) -> DType:
+        """An attribute that holds an ONNX dtype enum (Cast's ``to``)."""
+        value = self._attr(name, default)
+        return value if isinstance(value, DType) else dtypes.of(int(value))
+
+    def attr_tensor(self, name: str) -> NDArray[Any]:
+        return np.asarray(self._attr(name, None))
+
+    def body(self, name: str) -> Graph:
+        return self.node.bodies[name]
+
+    def _attr(self, name: str, default: Any) -> Any:
+        value = self.node.attrs.get(name, default)
+        if value is None:
+            raise ModelError(f"attribute '{name}' is missing", node=self.node.where())
+        return value
+
+    # -- operands known at compile time
+    def given(self, i: int) -> bool:
+        """Is optional input ``i`` present?"""
+        return i < len(self.node.inputs) and self.node.inputs[i] is not None
+
+    def is_const(self, i: int) -> bool:
+        return self.given(i) and self.node.inputs[i] in self.constants
+
+    def const(self, i: int) -> NDArray[Any] | None:
+        """Numeric contents of input ``i``, or None when it is absent or not known at compile time."""
+        c = self.constants.get(self.node.inputs[i]) if self.given(i) else None
+        return None if c is None or c.dims is not None else c.load()
+
+    def values(self, i: int, what: str) -> list[Dim]:
+        """Integer contents of input ``i``, flattened; each an int or a polynomial of open dims.
+
+        Raises UnsupportedError when they are data: ``what`` names the operand in the message.
+        """
+        c = self.constants.get(self.node.inputs[i]) if self.given(i) else None
+        if c is None:
+            raise UnsupportedError(f"'{what}' must be known at compile time but is computed from input data",
+                                   node=self.node.where(), hint="fix the dims it depends on with --dim")
+        return list(c.dims) if c.dims is not None else [int(v) for v in c.load().ravel()]
+
+    def axes(self, i: int, rank: int, default: Sequence[int] | None = None) -> list[int]:
+        """Axes from the ``axes`` attribute or input ``i``, normalised to ``[0, rank)``, in order."""
+        if self.has("axes"):
+            raw = self.attr_ints("axes")
+        elif self.given(i):
+            raw = [int(v) for v in self.values(i, "axes")]  # type: ignore[arg-type]
+        else:
+            raw = list(default if default is not None else range(rank))
+        return [self.axis_of(a, rank) for a in raw]
+
+    def axis(self, rank: int, default: int | None = None, name: str = "axis") -> int:
+        """The ``axis`` attribute normalised to ``[0, rank)``."""
+        return self.axis_of(self.attr_int(name, default), rank)
+
+    def axis_of(self, a: int, rank: int) -> int:
+        if not -rank <= a < max(rank, 1):
+            raise ModelError(f"axis {a} is out of range for rank {rank}", node=self.node.where())
+        return a + rank if a < 0 else a
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.node.outputs)
+
+    def wants(self, k: int) -> bool:
+        """Is output ``k`` used (named) at all?"""
+        return k < len(self.node.outputs) and self.node.outputs[k] is not None
+
+    def refuse(self, why: str, hint: str = "") -> UnsupportedError:
+        """The error to raise for a form this operator does not compile."""
+        return UnsupportedError(why, node=self.node.where(), hint=hint)
+
+
+def lower_node(ctx: Ctx, inputs: Sequence[Def | None]) -> tuple[Def | None, ...]:
+    """The output Defs of ``ctx.node``, each naming its origin. Raises UnsupportedError when it has no lowering."""
+    row = find(ctx.node.op, ctx.node.domain)
+    if row is None or row.lower is None:
+        raise UnsupportedError(f"operator {ctx.node.domain + '.' if ctx.node.domain else ''}{ctx.node.op} has no lowering",
+                               node=ctx.node.where(), hint="see `aotgen ops` for the operators that compile")
+    out = row.lower(ctx, *inputs)
+    out = out if isinstance(out, tuple) else (out,)
+    for d in out:
+        if d is not None and not d.origin:
+            d.origin = ctx.node.origin
+    return out  # type: ignore[no-any-return]

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: 0BSD
+//
+// Extents and strides that are one text whether known at compile time or at run time, and the
+// static partition.
+//
+// Maths       tiles() cuts `total` into ceil(total / size) tiles whose sizes differ by at most one,
+// so no kernel ever
+//             runs a short last tile; share() hands thread tid of nt the tid-th of nt near-equal
+//             runs of tiles.
+// Contract    A descriptor member is `static constexpr Int<64> K{}` or a plain `int` / `ptrdiff_t`.
+// Extents are
+//             not negative; nt is positive and 0 <= tid < nt. How work is cut depends on extents
+//             only, never on nt: that is what makes a result bit-identical for every number of
+//             threads.
+#pragma once
+
+#include "simd.h"
+
+namespace AOT_NS {
+namespace {
+
+/// An extent known at compile time, as an empty value.
+template <long long N>
+struct Int {
+  constexpr operator long long() const { return N; }
+};
+
+/// The value of an Int<N> type; -1 for an extent known at run time only.
+template <class T>
+constexpr long long fixed_value = -1;
+template <long long N>
+constexpr long long fixed_value<Int<N>> = N;
+template <long long N>
+constexpr long long fixed_value<const Int<N>> = N;
+
+/// Whether T is an Int<N>.
+template <class T>
+constexpr bool is_fixed = fixed_value<T> >= 0;
+
+/// Any extent or stride (negative strides too) as a ptrdiff_t.
+template <class T>
+AOT_INLINE constexpr ptrdiff_t extent(T value) {
+  return static_cast<ptrdiff_t>(static_cast<long long>(value));
+}
+
+AOT_INLINE constexpr ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+/// The type of ceil(n / kBlock) for an extent type T: fixed if T is.
+template <class T>
+struct BlocksOf {
+  typedef ptrdiff_t type;
+};
+template <long long N>
+struct BlocksOf<Int<N>> {
+  typedef Int<(N + kBlock - 1) / kBlock> type;
+};
+template <long long N>
+struct BlocksOf<const Int<N>> : BlocksOf<Int<N>> {};
+
+/// Whether an extent of type T may leave a block of 16 incomplete.
+template <class T>
+constexpr bool may_be_ragged = !is_fixed<T> || fixed_value<T> % kBlock != 0;
+
+/// A half-open interval [b, e).
+struct Range {
+  ptrdiff_t b, e;
+};
+
+/// Thread tid's part of [0, total); every boundary but the last is a multiple of quantum.
+AOT_INLINE Range share(ptrdiff_t total, int tid, int nt, ptrdiff_t quantum = 1) {
+  const long long units = ceil_div(total, quantum);
+  const ptrdiff_t b = static_cast<ptrdiff_t>(units * tid / nt) * quantum;
+  const ptrdiff_t e = static_cast<ptrdiff_t>(units * (tid + 1) / nt) * quantum;
+  return {b, e < total ? e : total};
+}
+
+/// A cut of [0, total) into `count` tiles of `size` or `size - 1` elements, the larger ones first.
+struct Tiles {
+  ptrdiff_t count, size, larger;
+  AOT_INLINE ptrdiff_t begin(ptrdiff_t i) const {
+    return i < larger ? i * size : i * (size - 1) + larger;
+  }
+  AOT_INLINE ptrdiff_t length(ptrdiff_t i) const { return i < larger ? size : size - 1; }
+};
+
+/// The cut of [0, total) into as few tiles of at most `most` elements as will do.
+AOT_INLINE constexpr Tiles tiles(ptrdiff_t total, ptrdiff_t most) {
+  if (total <= 0) return {0, 1, 0};
+  const ptrdiff_t count = ceil_div(total, most), size = ceil_div(total, count);
+  return {count, size, total - count * (size - 1)};
+}
+
+/// Calls f(Int<L>{}) with L == length, for a length among those tiles(total, Most) can yield: one
+/// or two values where the extent type T is fixed, else 1 .. Most. This is where a run-time tile
+/// size becomes a compile-time one.
+template <class T, int Most, int L = Most, class F>
+AOT_INLINE void with_length(ptrdiff_t length, const F& f) {
+  if constexpr (is_fixed<T>) {
+    constexpr Tiles cut = tiles(static_cast<ptrdiff_t>(fixed_value<T>), Most);
+    if constexpr (cut.larger == cut.count || cut.size == 1) {
+      f(Int<cut.size>{});
+    } else if (length == cut.size) {
+      f(Int<cut.size>{});
+    } else {
+      f(Int<cut.size - 1>{});
+    }
+  } else if constexpr (L == 1) {
+    f(Int<1>{});
+  } else if (length == L) {
+    f(Int<L>{});
+  } else {
+    with_length<T, Most, L - 1>(length, f);
+  }
+}
+
+}  // namespace
+}  // namespace AOT_NS
