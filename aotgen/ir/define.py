@@ -140,8 +140,14 @@ def compute(shape: Sequence[Dim], f: Callable[..., E], dtype: DType | None = Non
     return Def(name, shape, dtype, axes, e)
 
 
-def reduce_(kind: str, shape: Sequence[Dim], over: Sequence[Dim], f: Callable[[list[Ix], list[Ix]], E],
-            dtype: DType | None = None, name: str = "") -> Def:
+def reduce_(
+    kind: str,
+    shape: Sequence[Dim],
+    over: Sequence[Dim],
+    f: Callable[[list[Ix], list[Ix]], E],
+    dtype: DType | None = None,
+    name: str = "",
+) -> Def:
     """The Def whose element at ``o`` is the ``kind`` reduction over ``r`` of ``f(o, r)``."""
     if kind not in REDUCTIONS:
         raise InternalError(f"unknown reduction {kind}")
@@ -160,19 +166,26 @@ def scan(fold: str, shape: Sequence[Dim], axis: int, f: Callable[..., E], dtype:
     return d
 
 
-def scatter(fold: str, into: Def, updates: Sequence[Dim], at: Callable[..., Sequence[Ix]], f: Callable[..., E]) -> Def:
+def scatter(
+    fold: str, into: Def, updates: Sequence[Dim], at: Callable[..., Sequence[Ix]], f: Callable[..., E]
+) -> Def:
     """A copy of ``into`` with ``f(*u)`` folded into element ``at(*u)`` for each point ``u`` of ``updates``, in order."""
     axes = axes_for(updates, "u")
     pts = _points(axes)
-    return Def("", into.shape, into.dtype, axes, f(*pts), red="scatter", fold=fold, at=tuple(at(*pts)), into=into)
+    return Def(
+        "", into.shape, into.dtype, axes, f(*pts), red="scatter", fold=fold, at=tuple(at(*pts)), into=into
+    )
 
 
-def call(kind: str, name: str, args: Sequence[Def], results: Sequence[tuple[Sequence[Dim], DType]],
-         **params: Any) -> tuple[Def, ...]:
+def call(
+    kind: str, name: str, args: Sequence[Def], results: Sequence[tuple[Sequence[Dim], DType]], **params: Any
+) -> tuple[Def, ...]:
     """The result Defs of something that is not an expression."""
     c = Call(kind, name, tuple(args), params)
-    c.results = tuple(Def("", tuple(map(index.as_dim, shape)), dtype, call=c, result=k)
-                      for k, (shape, dtype) in enumerate(results))
+    c.results = tuple(
+        Def("", tuple(map(index.as_dim, shape)), dtype, call=c, result=k)
+        for k, (shape, dtype) in enumerate(results)
+    )
     return c.results
 
 

@@ -70,20 +70,47 @@ class E:
     def _lift(self, other: E | float | int) -> E:
         return other if isinstance(other, E) else const(other, self.dtype)
 
-    def __add__(self, o: E | float) -> E: return fn("add", self, self._lift(o))
-    def __radd__(self, o: float) -> E: return fn("add", self._lift(o), self)
-    def __sub__(self, o: E | float) -> E: return fn("sub", self, self._lift(o))
-    def __rsub__(self, o: float) -> E: return fn("sub", self._lift(o), self)
-    def __mul__(self, o: E | float) -> E: return fn("mul", self, self._lift(o))
-    def __rmul__(self, o: float) -> E: return fn("mul", self._lift(o), self)
-    def __truediv__(self, o: E | float) -> E: return fn("div", self, self._lift(o))
-    def __rtruediv__(self, o: float) -> E: return fn("div", self._lift(o), self)
-    def __neg__(self) -> E: return fn("neg", self)
-    def __lt__(self, o: E | float) -> E: return fn("lt", self, self._lift(o))
-    def __le__(self, o: E | float) -> E: return fn("le", self, self._lift(o))
-    def __gt__(self, o: E | float) -> E: return fn("lt", self._lift(o), self)
-    def __ge__(self, o: E | float) -> E: return fn("le", self._lift(o), self)
-    def eq(self, o: E | float) -> E: return fn("eq", self, self._lift(o))
+    def __add__(self, o: E | float) -> E:
+        return fn("add", self, self._lift(o))
+
+    def __radd__(self, o: float) -> E:
+        return fn("add", self._lift(o), self)
+
+    def __sub__(self, o: E | float) -> E:
+        return fn("sub", self, self._lift(o))
+
+    def __rsub__(self, o: float) -> E:
+        return fn("sub", self._lift(o), self)
+
+    def __mul__(self, o: E | float) -> E:
+        return fn("mul", self, self._lift(o))
+
+    def __rmul__(self, o: float) -> E:
+        return fn("mul", self._lift(o), self)
+
+    def __truediv__(self, o: E | float) -> E:
+        return fn("div", self, self._lift(o))
+
+    def __rtruediv__(self, o: float) -> E:
+        return fn("div", self._lift(o), self)
+
+    def __neg__(self) -> E:
+        return fn("neg", self)
+
+    def __lt__(self, o: E | float) -> E:
+        return fn("lt", self, self._lift(o))
+
+    def __le__(self, o: E | float) -> E:
+        return fn("le", self, self._lift(o))
+
+    def __gt__(self, o: E | float) -> E:
+        return fn("lt", self._lift(o), self)
+
+    def __ge__(self, o: E | float) -> E:
+        return fn("le", self._lift(o), self)
+
+    def eq(self, o: E | float) -> E:
+        return fn("eq", self, self._lift(o))
 
     def __repr__(self) -> str:
         if self.op == "const":
@@ -151,8 +178,8 @@ def ix_value(i: Ix | int, dtype: str = "i64") -> E:
 
 
 def ge0(i: Ix | int) -> E:
-    """``i >= 0``, folded as soon as it is provable."""
-    i = index.ix(i)
+    """``i >= 0``, folded as soon as it is provable; a quotient alone is compared without dividing."""
+    i = index.undivided(index.ix(i))
     if index.nonneg(i):
         return true()
     if index.nonneg(-i - 1):
@@ -216,7 +243,9 @@ def cast_value(value: Any, to: dtypes.DType) -> Any:
     if isinstance(value, float):
         if value != value:
             return 0
-        wide = dtypes.of("i64") if to.bits > 32 else dtypes.of("i32") if to.kind == "i" or to.bits < 32 else to
+        wide = (
+            dtypes.of("i64") if to.bits > 32 else dtypes.of("i32") if to.kind == "i" or to.bits < 32 else to
+        )
         info = np.iinfo(to.numpy if to.kind == "u" and to.bits >= 32 else wide.numpy)
         value = int(min(max(value, float(info.min)), float(info.max)))
         value = min(value, int(info.max))
@@ -262,7 +291,10 @@ def fn(op: str, *args: E) -> E:
 
 
 _INDEX_RULES: Mapping[str, Callable[[Ix, Ix], Ix]] = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+}
 
 
 def _as_index(e: E) -> Ix | None:
@@ -342,8 +374,12 @@ def mk(op: str, args: tuple[E, ...], dtype: str, attr: Any) -> E:
     return _choose(op, *args)
 
 
-def rebuild(e: E, env: Mapping[Atom, Ix], on_load: Callable[[Def, tuple[Ix, ...]], E | None] | None = None,
-            memo: dict[E, E] | None = None) -> E:
+def rebuild(
+    e: E,
+    env: Mapping[Atom, Ix],
+    on_load: Callable[[Def, tuple[Ix, ...]], E | None] | None = None,
+    memo: dict[E, E] | None = None,
+) -> E:
     """``e`` with variables replaced by ``env`` and each load offered to ``on_load`` (None: keep it), simplified."""
     memo = {} if memo is None else memo
     done = memo.get(e)

@@ -99,6 +99,7 @@ class Constant:
     @staticmethod
     def of_dims(values: tuple[Dim, ...], shape: tuple[int, ...], dtype: DType) -> Constant:
         """Integer contents some of which are polynomials of open dims."""
+
         def refuse() -> NDArray[Any]:
             raise TypeError(f"contents {values} are known only at run time")
 
@@ -164,5 +165,11 @@ class Graph:
 
     def dims(self) -> list[index.Atom]:
         """The open dims of the inputs, sorted by name."""
-        found = {a for v in self.inputs if isinstance(v.type, TensorType) for d in v.shape for a in index.dims_of(d)}
+        found = {
+            a
+            for v in self.inputs
+            if isinstance(v.type, TensorType)
+            for d in v.shape
+            for a in index.dims_of(d)
+        }
         return sorted(found, key=lambda a: a.name)

@@ -30,8 +30,18 @@ class Atom:
 
     __slots__ = ("kind", "name", "lo", "ext", "hi", "a", "b", "payload", "serial")
 
-    def __init__(self, kind: str, name: str = "", *, lo: Ix | None = None, ext: Ix | None = None,
-                 hi: int | None = None, a: Ix | None = None, b: Ix | None = None, payload: Any = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str = "",
+        *,
+        lo: Ix | None = None,
+        ext: Ix | None = None,
+        hi: int | None = None,
+        a: Ix | None = None,
+        b: Ix | None = None,
+        payload: Any = None,
+    ) -> None:
         self.kind, self.name, self.lo, self.ext, self.hi = kind, name, lo, ext, hi
         self.a, self.b, self.payload, self.serial = a, b, payload, next(_serial)
 
@@ -112,7 +122,9 @@ class Ix:
         out: dict[Monomial, int] = {}
         for m, c in self.terms.items():
             hits = sum(a is v for a in m)
-            if hits > 1 or any(a is not v and a.kind not in ("var", "dim") and v in Ix({(a,): 1}).vars() for a in m):
+            if hits > 1 or any(
+                a is not v and a.kind not in ("var", "dim") and v in Ix({(a,): 1}).vars() for a in m
+            ):
                 return None
             if hits:
                 out[tuple(a for a in m if a is not v)] = c
@@ -281,7 +293,7 @@ def _recombine(terms: dict[Monomial, int]) -> Ix:
         for a in m:
             if a.kind != "mod" or not terms.get(m) or a.b is None or a.a is None or len(a.b.terms) != 1:
                 continue
-            (cm, cc), = a.b.terms.items()
+            ((cm, cc),) = a.b.terms.items()
             rest = list(m)
             rest.remove(a)
             twin = _interned.get(("div", a.a, a.b))
@@ -298,7 +310,7 @@ def _divide_exact(m: Monomial, c: int, by: Ix) -> tuple[Monomial, int] | None:
     """``c*m / by`` when ``by`` is a single term that divides it."""
     if len(by.terms) != 1:
         return None
-    (bm, bc), = by.terms.items()
+    ((bm, bc),) = by.terms.items()
     rest = list(m)
     for a in bm:
         if a not in rest:
@@ -356,7 +368,7 @@ def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
 
 def _single_atom(e: Ix) -> Atom | None:
     if len(e.terms) == 1:
-        (m, k), = e.terms.items()
+        ((m, k),) = e.terms.items()
         if k == 1 and len(m) == 1:
             return m[0]
     return None
@@ -376,6 +388,18 @@ def _nested(a: Atom, c: int) -> tuple[Ix, Ix] | None:
         r_atom = _intern(("mod", var(a), ix(c)), lambda: Atom("mod", a=var(a), b=ix(c)))
         return a.a // (d * c), var(r_atom)
     return None
+
+
+def undivided(e: Ix) -> Ix:
+    """Something that is ``>= 0`` exactly where ``e`` is, without the division when ``e`` is ``rest +- a // b``:
+    ``a // b >= -rest`` iff ``a >= -rest * b``, and ``a // b <= rest`` iff ``a < (rest + 1) * b``."""
+    divs = [a for a in e.atoms() if a.kind == "div"]
+    if len(divs) != 1 or abs(e.terms.get((divs[0],), 0)) != 1 or sum(divs[0] in m for m in e.terms) != 1:
+        return e
+    d, sign = divs[0], e.terms[(divs[0],)]
+    assert d.a is not None and d.b is not None
+    rest = e - sign * var(d)
+    return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
 
 
 def nonneg(e: Ix | int) -> bool:

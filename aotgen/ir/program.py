@@ -9,7 +9,7 @@ asked of buffers only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aotgen.core.dtypes import DType
@@ -45,7 +45,9 @@ class Layout:
         out = index.ix(self.base)
         for axis, (i, stride) in enumerate(zip(at, self.strides, strict=True)):
             i = index.ix(i)
-            out = out + ((i // self.block) * stride + i % self.block if axis == self.block_axis else i * stride)
+            out = out + (
+                (i // self.block) * stride + i % self.block if axis == self.block_axis else i * stride
+            )
         return out
 
     @property
@@ -62,8 +64,14 @@ def row_major(shape: Sequence[Dim]) -> Layout:
     return packed(shape)
 
 
-def packed(shape: Sequence[Dim], order: Sequence[int] | None = None, block_axis: int = -1,
-           halo: Sequence[tuple[int, int]] = (), fill: float = 0.0, block: int = BLOCK) -> Layout:
+def packed(
+    shape: Sequence[Dim],
+    order: Sequence[int] | None = None,
+    block_axis: int = -1,
+    halo: Sequence[tuple[int, int]] = (),
+    fill: float = 0.0,
+    block: int = BLOCK,
+) -> Layout:
     """A dense layout storing axes in ``order`` (outermost first; default as given). With ``block_axis`` that axis is cut
     into blocks of ``block`` (the last one padded) and the place inside the block becomes the innermost storage axis:
     NCHW16c is ``packed(nchw, block_axis=1)``, GEMM panels ``[N/16][K][16]`` of ``[K, N]`` are ``packed(kn, (1, 0), 1)``.
@@ -82,8 +90,16 @@ def packed(shape: Sequence[Dim], order: Sequence[int] | None = None, block_axis:
         base = base + step * halo[axis][0]
         step = step * extent
     halo_out = halo if any(b or a for b, a in halo) else ()
-    return Layout(shape, tuple(strides), index.as_dim(step), index.as_dim(base), block_axis,
-                  block if block_axis >= 0 else 1, halo_out, fill)
+    return Layout(
+        shape,
+        tuple(strides),
+        index.as_dim(step),
+        index.as_dim(base),
+        block_axis,
+        block if block_axis >= 0 else 1,
+        halo_out,
+        fill,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,10 +142,19 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stmt:
-    """Compute ``value`` and put it at logical ``index`` of ``target``.
+    """At every point of the stage's loops: compute ``value`` and put it at logical ``index`` of ``target``.
 
-    ``value`` ranges over the nest's outer axes, the stage's inner axes and ``rvars``. ``red``: fold over ``rvars`` with
-    this reduction (``define.REDUCTIONS``) before storing; ``scan``/``scatter`` as in ``Def`` (``fold`` says how).
+    ``value`` and ``index`` range over the nest's ``outer``, the stage's ``inner`` and ``folds``. ``red``:
+
+    - None: ``target[index] = value`` at every point, also in a stage that has ``folds``.
+    - a member of ``define.REDUCTIONS``: ``value`` is folded over ``rvars`` (always exactly the stage's ``folds``) from the
+      kind's identity (sum 0, prod 1, max -inf or the compute type's lowest, min the opposite, and/or true/false), and
+      the result goes to ``target[index]``, once, after the folds; ``index`` mentions no fold.
+    - ``argmax argmin argmax_last argmin_last``: as above, but what is stored is ``position`` (an index polynomial over
+      the folds) of the extreme value: the smallest (``_last``: largest) position on ties. NaN is an extreme.
+    - ``scan``: like a reduction (identity by ``fold``: add 0, mul 1, max, min), but ``target[index]`` receives the running
+      value at every step; ``index`` mentions the folds, which are walked in order.
+    - ``scatter``: ``target[index] = fold(target[index], value)`` at every point in order (``set add mul max min``).
     """
 
     target: Def
@@ -138,33 +163,86 @@ class Stmt:
     red: str | None = None
     rvars: tuple[Atom, ...] = ()
     fold: str = ""
+    position: Ix | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """Tighter bounds of one loop: ``max(var.lo, *lows) <= var < min(var.lo + var.ext, *highs)``; possibly empty.
+
+    ``lows``/``highs`` mention dims, outer variables and loops of the same stage outside ``var``, never the lane (unless
+    var is inside it, which nothing is). Divisions in them floor, and their numerator may be negative.
+    """
+
+    var: Atom
+    lows: tuple[Ix, ...] = ()
+    highs: tuple[Ix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """Statements sharing one loop over ``inner`` (row-major order, outermost first); ``inner`` may be empty."""
+    """Statements sharing one loop nest, executed per outer iteration.
+
+    Loops, outermost first: ``inner`` without the lane, ``folds`` without the lane, then ``lane`` (if any), which is always
+    the innermost loop and the one to vectorise. Each loop runs over its atom's ``lo .. lo + ext`` (both may be
+    polynomials of dims), tightened by ``bounds``.
+
+    ``folds``: the loops that every reduction, scan or argmax of this stage folds over (empty: none in this stage).
+    Where the lane stands decides the form of the fold:
+
+    - lane in ``folds``: scalar accumulators, ``omp simd reduction``. Never so for a scan.
+    - lane in ``inner`` while there are ``folds``: *spread*: each accumulator is an array over the lane (its extent is an int,
+      at most ``LANES``), initialised by a lane loop before the folds, stored by a lane loop after them (scan: inside).
+      ``bounds`` of the lane then depend on outer variables and inner loops only.
+    - no folds: a plain vector loop. The lane is None where a vector loop does not pay or is not legal.
+
+    ``cond``: a bool over dims, outer variables and ``inner`` without the lane (made of ge0, and, or, not); the body (the
+    accumulators' initialisation and their store too) runs only at the points where it holds: an ``if`` at the
+    outermost place that knows its variables, never inside the lane loop. Guards left in a value stand as
+    conditionals. Stages run in order; statements of a stage run in order at each point, so a statement may load what an
+    earlier one stored at the same point. Later stages read whatever earlier stages stored, temps or tensors.
+    """
 
     inner: tuple[Atom, ...]
     stmts: tuple[Stmt, ...]
+    folds: tuple[Atom, ...] = ()
+    lane: Atom | None = None
+    cond: E | None = None
+    bounds: tuple[Bound, ...] = ()
+
+    @property
+    def loops(self) -> tuple[Atom, ...]:
+        """The loops in the order they are executed."""
+        order = (*self.inner, *self.folds)
+        return order if self.lane is None else (*(v for v in order if v is not self.lane), self.lane)
+
+    def bound(self, v: Atom) -> Bound:
+        """The bounds of a loop (empty ones when it has only its own range)."""
+        return next((b for b in self.bounds if b.var is v), Bound(v))
+
+
+LANES = 256  # most elements a spread accumulator holds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoopNest:
-    """``for outer: for stage: for inner: stmts``.
+    """``for outer (parallel): for stage: for its loops: stmts``.
 
-    Outer iterations are independent and split over threads, save ``ordered`` ones. ``temps``: Defs that live only inside
-    one outer iteration, with their inner axes' extents (() for a scalar) and the logical axes those are; ``tensors``:
-    where every other Def that is read or written lives. A load of a temp Def is resolved by its logical index restricted
-    to ``temps[d]`` axes.
+    ``outer``: outermost first; iterations are independent and may be split between threads anywhere; () is a single
+    iteration (a scatter whose target is unknown is one iteration: one thread, in order). ``temps``: Defs that live only
+    inside one outer iteration: storage of ``temp.dtype``, row-major by ``temp.shape`` (() is a scalar, extents may be
+    polynomials of dims), indexed by exactly that many indices; each is private to a thread. ``tensors``: where every
+    other Def that is read or written lives: element ``tensors[d].offset(index)``. A Def both stored and loaded by the nest
+    is stored by the same outer iteration before it is loaded (scatter targets: any order, one thread).
+    Logical indices may hold divisions that vanish in the offset: simplify offsets, not indices.
     """
 
     name: str
     outer: tuple[Atom, ...]
     stages: tuple[Stage, ...]
     tensors: Mapping[Def, Tensor]
-    temps: Mapping[Def, tuple[int, ...]] = field(default_factory=dict)  # Def -> logical axes kept per outer iteration
+    temps: tuple[Def, ...] = ()
     origin: str = ""
-    ordered: bool = False  # one thread runs everything, in order (scatter with unknown targets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +265,8 @@ class Epilogue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelCall:
-    """A template kernel: ``function<Desc, *tile, Epi>(desc, operands..., epi, tid, nt)`` of ``header``.
+    """A template kernel: ``function<Desc, *tile, Epi>(desc, operands..., epi, tid, nt)`` of ``header``; ``tiles``: the tile
+    arguments by ISA name, so that everything else is the same for all ISAs.
 
     ``desc``: named extents and strides, ints or polynomials of open dims, in declaration order.
     """
@@ -195,7 +274,7 @@ class KernelCall:
     name: str
     function: str
     header: str
-    tile: tuple[int, ...]
+    tiles: Mapping[str, tuple[int, ...]]
     desc: tuple[tuple[str, Dim], ...]
     operands: tuple[Tensor, ...]
     epilogue: Epilogue

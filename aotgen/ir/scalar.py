@@ -58,13 +58,17 @@ def _idiv(a: Array, b: Array) -> Array:
 def _mod(a: Array, b: Array) -> Array:
     """Remainder with the divisor's sign (ONNX Mod, fmod=0)."""
     if np.issubdtype(np.result_type(a), np.integer):
-        return np.where(np.asarray(b) == 0, 0, np.mod(a, np.where(np.asarray(b) == 0, 1, b))).astype(np.result_type(a))
+        return np.where(np.asarray(b) == 0, 0, np.mod(a, np.where(np.asarray(b) == 0, 1, b))).astype(
+            np.result_type(a)
+        )
     return np.mod(a, b)
 
 
 def _fmod(a: Array, b: Array) -> Array:
     if np.issubdtype(np.result_type(a), np.integer):
-        return np.where(np.asarray(b) == 0, 0, np.fmod(a, np.where(np.asarray(b) == 0, 1, b))).astype(np.result_type(a))
+        return np.where(np.asarray(b) == 0, 0, np.fmod(a, np.where(np.asarray(b) == 0, 1, b))).astype(
+            np.result_type(a)
+        )
     return np.fmod(a, b)
 
 
@@ -135,4 +139,6 @@ _ROWS: tuple[tuple[str, int, str, int, Any], ...] = (
     ("le", 2, "bool", 1, np.less_equal),
 )
 
-OPS: dict[str, ScalarOp] = {name: ScalarOp(name, arity, result, flops, fn) for name, arity, result, flops, fn in _ROWS}
+OPS: dict[str, ScalarOp] = {
+    name: ScalarOp(name, arity, result, flops, fn) for name, arity, result, flops, fn in _ROWS
+}

@@ -78,13 +78,29 @@ class Builder:
         out = self.node(op, inputs, attrs, n=n)
         return out[0] if n == 1 else out
 
-    def node(self, op: str, inputs: Sequence[Value | None], attrs: Mapping[str, Any], *, n: int = 1, domain: str = "",
-             origin: str = "", names: Sequence[str] = (), bodies: Mapping[str, Graph] | None = None,
-             ) -> tuple[Value | None, ...]:
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[Value | None],
+        attrs: Mapping[str, Any],
+        *,
+        n: int = 1,
+        domain: str = "",
+        origin: str = "",
+        names: Sequence[str] = (),
+        bodies: Mapping[str, Graph] | None = None,
+    ) -> tuple[Value | None, ...]:
         """Add one operator application and return its outputs. ``names``: wanted output names ('' : unused)."""
         wanted = list(names) or [f"{op.lower()}_{k}" for k in range(n)]
-        draft = Node(op, tuple(inputs), tuple(Value(w, TensorType(dtypes.f32, ())) if w else None for w in wanted),
-                     dict(attrs), domain, origin, dict(bodies or {}))
+        draft = Node(
+            op,
+            tuple(inputs),
+            tuple(Value(w, TensorType(dtypes.f32, ())) if w else None for w in wanted),
+            dict(attrs),
+            domain,
+            origin,
+            dict(bodies or {}),
+        )
         try:
             row = registry.find(op, domain)
             if row is not None and row.expand is not None:
@@ -99,7 +115,9 @@ class Builder:
             if v is not None and k is not None:
                 self.constants[v] = k
         if not all(v is None or v in self.constants for v in outputs):
-            self.nodes.append(Node(op, draft.inputs, tuple(outputs), draft.attrs, domain, origin, draft.bodies))
+            self.nodes.append(
+                Node(op, draft.inputs, tuple(outputs), draft.attrs, domain, origin, draft.bodies)
+            )
         return tuple(outputs)
 
     def _expanded(self, row: registry.OpDef, node: Node) -> tuple[Value | None, ...]:
@@ -128,7 +146,12 @@ class Builder:
     def _fold(self, d: Def, contents: Mapping[Def, Constant]) -> Constant | None:
         """Contents of ``d`` when it is a small integer or bool tensor computed from known ones, else None."""
         size = d.size
-        if not isinstance(size, int) or size > KNOWN_LIMIT or d.expr is None or d.red not in (None, *_FOLDABLE):
+        if (
+            not isinstance(size, int)
+            or size > KNOWN_LIMIT
+            or d.expr is None
+            or d.red not in (None, *_FOLDABLE)
+        ):
             return None
         if not (d.dtype.is_integer or d.dtype.is_bool):
             return None

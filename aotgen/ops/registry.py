@@ -146,8 +146,11 @@ class Ctx:
         """
         c = self.constants.get(self.node.inputs[i]) if self.given(i) else None
         if c is None:
-            raise UnsupportedError(f"'{what}' must be known at compile time but is computed from input data",
-                                   node=self.node.where(), hint="fix the dims it depends on with --dim")
+            raise UnsupportedError(
+                f"'{what}' must be known at compile time but is computed from input data",
+                node=self.node.where(),
+                hint="fix the dims it depends on with --dim",
+            )
         return list(c.dims) if c.dims is not None else [int(v) for v in c.load().ravel()]
 
     def axes(self, i: int, rank: int, default: Sequence[int] | None = None) -> list[int]:
@@ -186,8 +189,11 @@ def lower_node(ctx: Ctx, inputs: Sequence[Def | None]) -> tuple[Def | None, ...]
     """The output Defs of ``ctx.node``, each naming its origin. Raises UnsupportedError when it has no lowering."""
     row = find(ctx.node.op, ctx.node.domain)
     if row is None or row.lower is None:
-        raise UnsupportedError(f"operator {ctx.node.domain + '.' if ctx.node.domain else ''}{ctx.node.op} has no lowering",
-                               node=ctx.node.where(), hint="see `aotgen ops` for the operators that compile")
+        raise UnsupportedError(
+            f"operator {ctx.node.domain + '.' if ctx.node.domain else ''}{ctx.node.op} has no lowering",
+            node=ctx.node.where(),
+            hint="see `aotgen ops` for the operators that compile",
+        )
     out = row.lower(ctx, *inputs)
     out = out if isinstance(out, tuple) else (out,)
     for d in out:

@@ -2,15 +2,17 @@
 //
 // traits.h: one spelling for a scalar and for a GCC/Clang vector of it.
 //
-// A function template over V (float, or vec<float, N>) is written once: comparisons give a mask (bool, or a vector
-// of 0 and -1), choose() picks by a mask without a branch, and bit_cast_to<> reinterprets. Nothing here includes
-// more than <stddef.h> and <stdint.h>, so the text compiles freestanding, and under nvcc for V = float or double
-// (GCC vector types are left out there).
+// A function template over V (float, or vec<float, N>) is written once: comparisons give a mask
+// (bool, or a vector of 0 and -1), choose() picks by a mask without a branch, and bit_cast_to<>
+// reinterprets. Nothing here includes more than <stddef.h> and <stdint.h>, so the text compiles
+// freestanding, and under nvcc for V = float or double (GCC vector types are left out there).
 //
 // V          float, double, an integer, or vec<T, N> of one of them
-// Everything lies in namespace vm, so that this header and simd.h may stand in one file in either order.
 // lanes_of   number of lanes (1 for a scalar);  elem_of<V>  type of a lane
 // int_of     same number of lanes and bits, signed;  uint_of  unsigned
+//
+// Everything lies in namespace vm, so that this header and simd.h may stand in one file in either
+// order.
 #pragma once
 
 #include <stddef.h>
@@ -22,11 +24,11 @@
 
 #ifdef __CUDACC__
 #define AOT_HD __host__ __device__
-#define AOT_INLINE __forceinline__
 #else
 #define AOT_HD
-#define AOT_INLINE inline __attribute__((always_inline))
 #endif
+// The words of simd.h, so that either may define it.
+#define AOT_INLINE inline __attribute__((always_inline))
 
 // What every small function here starts with: device-callable, inlined, never an error when unused.
 #define AOT_FN [[maybe_unused]] AOT_HD AOT_INLINE

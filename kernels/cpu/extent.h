@@ -3,15 +3,13 @@
 // Extents and strides that are one text whether known at compile time or at run time, and the
 // static partition.
 //
-// Maths       tiles() cuts `total` into ceil(total / size) tiles whose sizes differ by at most one,
-// so no kernel ever
-//             runs a short last tile; share() hands thread tid of nt the tid-th of nt near-equal
-//             runs of tiles.
-// Contract    A descriptor member is `static constexpr Int<64> K{}` or a plain `int` / `ptrdiff_t`.
-// Extents are
-//             not negative; nt is positive and 0 <= tid < nt. How work is cut depends on extents
-//             only, never on nt: that is what makes a result bit-identical for every number of
-//             threads.
+// Maths       tiles() cuts `total` into ceil(total / most) tiles whose sizes differ by at most one,
+//             so that no kernel runs a short last tile; share() hands thread tid of nt the tid-th
+//             of nt near-equal runs of tiles.
+// Contract    A descriptor member is `static constexpr Int<64> K{}` or a plain `int` or
+//             `ptrdiff_t`. Extents are not negative; nt > 0 and 0 <= tid < nt. How work is cut
+//             depends on extents only, never on nt: that makes a result bit-identical for every
+//             number of threads.
 #pragma once
 
 #include "simd.h"
@@ -60,6 +58,16 @@ struct BlocksOf<const Int<N>> : BlocksOf<Int<N>> {};
 /// Whether an extent of type T may leave a block of 16 incomplete.
 template <class T>
 constexpr bool may_be_ragged = !is_fixed<T> || fixed_value<T> % kBlock != 0;
+
+/// A where kFirst, else B.
+template <bool kFirst, class A, class B>
+struct Either {
+  typedef A type;
+};
+template <class A, class B>
+struct Either<false, A, B> {
+  typedef B type;
+};
 
 /// A half-open interval [b, e).
 struct Range {

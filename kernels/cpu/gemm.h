@@ -3,30 +3,26 @@
 // f32 matrix product, batched over two dimensions, with an epilogue in registers. M = 1 is the
 // matrix-vector product.
 //
-// Maths       out[b][m][n] = epi(sum over k of A[b][m][k] * B[b][k][n]),  b = b0 * B1 + b1; the sum
-// is 0 for K = 0. Descriptor  D names, each an Int<> or a run-time integer:  B0 B1 M N K  extents;
-// aB0 aB1 aM aK  strides of A;
-//             bB0 bB1  batch strides of B (0: shared);  bP  from one panel of 16 columns to the
-//             next;  bK  from one row of a panel to the next. And `static constexpr bool bPadded`.
-// Layout      B packed [ceil(N/16)][K][16]: bP = K * 16, bK = 16, bPadded = true, the columns from
-// N on hold anything.
-//             B read in place from [K][N]: bP = 16, bK = the row pitch, bPadded = false: nothing
-//             beyond N is read.
-// Alignment   None needed; 64-byte panels run fastest.
+// Maths       out[b][m][n] = epi(sum over k of A[b][m][k] * B[b][k][n]), b = b0 * B1 + b1; the sum
+//             is 0 for K = 0.
+// Descriptor  D names, each an Int<> or a run-time integer: B0 B1 M N K, the extents; aB0 aB1 aM
+//             aK, the strides of A; bB0 bB1, the batch strides of B (0: shared); bP, from one panel
+//             of 16 columns to the next; bK, from one row of a panel to the next; and `static
+//             constexpr bool bPadded`.
+// Layout      B packed [ceil(N/16)][K][16]: bP = K * 16, bK = 16, bPadded = true, columns from N on
+//             may hold anything. B read in place from [K][N]: bP = 16, bK = the row pitch, bPadded
+//             = false: nothing beyond column N is read.
+// Alignment   None needed; 64-byte panel rows run fastest.
 // Epilogue    epi(V x, int b, int m, int nb, int l): V is vf or float, its first lane column n = 16
-// * nb + l and its
-//             others n + 1 ... Every column below N is passed exactly once, none beyond, unless
-//             Epi::kPadded is true: then whole vectors only, up to the end of the last panel.
-// Aliasing    The epilogue may read and write anything but A and B, except that it may overwrite
-// what only its own
-//             element reads.
-// Partition   Tiles over (b, group of NV panels, MR rows), in that order, in nt equal runs. The cut
-// and the order of
-//             every sum depend on the shape only. No barrier inside.
-// Tile        MR x NV of at most MR rows and NV panels; sizes differ by at most one (tile.h gives
-// the register rule).
-//             Measured best with AVX-512: 8 x 3 or 6 x 4 and for M = 1 up to 1 x 8; pitch aM a
-//             multiple of 4 KiB costs nothing up to MR = 8.
+//             * nb + l, the others n + 1 and on. Every column below N is passed exactly once and
+//             none beyond, unless Epi::kPadded is true: then whole vectors only, to the end of the
+//             last panel.
+// Aliasing    The epilogue may write anything but A and B.
+// Partition   Tiles over (b, group of NV panels, MR rows), the last fastest, in nt equal runs. The
+//             cut and the order of every sum depend on the shape only. No barrier inside.
+// Tile        At most MR rows x NV panels; sizes differ by at most one (tile.h has the register
+//             rule). Measured best with AVX-512: 8 x 3 or 6 x 4, and 1 x 4 for M = 1. A pitch aM
+//             that is a multiple of 4 KiB costs nothing up to MR = 8.
 // Error       As tile.h.
 #pragma once
 

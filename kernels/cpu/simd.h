@@ -3,22 +3,19 @@
 // SIMD over GCC/Clang vector extensions: the only kernel header that may name an instruction set.
 //
 // Maths       Every operation is lane-wise IEEE 754 binary32. NaN and infinity follow the
-// operation; nothing is
-//             flushed or reordered here.
+//             operation; nothing is flushed or reordered here.
 // Shapes      vf holds kLanes floats: 16 with AVX-512, 8 with AVX, 4 with SSE2, NEON, wasm, VSX or
-// z/Vector, else 1.
-//             AOT_SCALAR forces 1, AOT_LANES=n forces n (RVV: 16 becomes one register group).
-//             kLanes divides the channel block kBlock = 16 on every machine, so packed weights and
-//             layouts never depend on it.
+//             z/Vector, else 1. AOT_SCALAR forces 1, AOT_LANES=n forces n (RVV: 16 is one register
+//             group). kLanes divides the channel block kBlock = 16 on every machine, so that packed
+//             weights and layouts never depend on it.
 // One text    A function written for V works for V = vf and for V = float alike: vectors for whole
-// blocks, float for a
-//             ragged last lane. A mask is bool for float and an int vector (0 or -1) for vf;
-//             combine masks with & and
-//             |, negate with `!`, never with ~ (wrong for bool), and spend them in choose().
+//             blocks, float for a ragged last lane. A mask is bool for float and an int vector (0
+//             or -1) for vf; combine masks with & and |, negate with !, never with ~ (wrong for
+//             bool), and spend them in choose().
 // Alignment   load() and store() ask for the alignment of a float only.
-// Aliasing    float objects only; loads and stores of vf are may_alias views of float memory.
+// Aliasing    float objects only; the vector view of float memory is may_alias.
 // Error       madd() rounds once where the machine has a fused multiply-add and -ffp-contract
-// allows it, else twice.
+//             allows it, else twice.
 #pragma once
 
 #include <stddef.h>
@@ -51,6 +48,14 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #else
 constexpr int kLanes = 1;
+#endif
+
+/// Architectural vector registers: what a tile's accumulators have to fit into.
+#if defined(__AVX512VL__) || defined(__AVX512F__) || defined(__aarch64__) || defined(__VSX__) || \
+    defined(__VEC__) || defined(__riscv)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
 #endif
 
 /// Channels of a block, columns of a packed weight panel: the same on every machine.

@@ -4,23 +4,21 @@
 // attention.
 //
 // Maths       acc[m][n] += sum over k of A[m][k] * B[k][n], for MR rows and NV panels of 16
-// columns. Called again with
-//             other A and B (the taps of a convolution, the channel blocks of a layout) it goes on
-//             adding into the same registers: a batch-reduce product, never an im2col.
+//             columns. Called again with other A and B (the taps of a convolution, the channel
+//             blocks of a layout) it goes on adding into the same registers: a batch-reduce
+//             product, never an im2col.
 // Order       Within one call k runs upwards in each accumulator. A tile of fewer than four
-// accumulators, whose
-//             additions would wait for each other, runs kChains of them: chain c sums k = c mod
-//             kChains, and finish() adds the chains in order. The order depends on MR and NV only.
-// Layout      B: panel p at b + p * bP, its row k at + k * bK, 16 consecutive columns (64 bytes
-// when packed, 64-aligned
-//             or not). A: row m at a + rows(m), element k at + k * aK.
-// Registers   MR * NV * kPanel accumulators + NV * kPanel + 1 <= the machine's vector registers;
-// one more is measured
-//             to be harmless with AVX-512 (7 x 4), since k is not unrolled: unrolling it makes GCC
-//             hoist the next loads and spill.
+//             accumulators, whose additions would wait for each other, runs kChains of them: chain
+//             c sums k = c mod kChains, the k left over go to chain 0, and finish() adds the chains
+//             in order. The order depends on MR, NV and K only.
+// Layout      B: panel p at b + p * bP, its row k at + k * bK, 16 consecutive columns. A: row m at
+//             a + rows(m), element k at + k * aK.
+// Alignment   None needed; 64-byte rows of B run fastest.
+// Registers   MR * NV * kPanel accumulators + NV * kPanel + 1 <= kRegisters. One more (7 x 4 with
+//             AVX-512) is measured to be harmless, because k is not unrolled: unrolled, GCC hoists
+//             the next loads and spills.
 // Aliasing    A and B are only read; neither may be written by another thread meanwhile.
-// Error       |error| <= K * 2^-24 * sum |A| |B| (half that with a fused multiply-add), as for any
-// recursive sum.
+// Error       |error| <= K * 2^-24 * sum |A| |B| to first order, as for any recursive sum.
 #pragma once
 
 #include "extent.h"
@@ -71,7 +69,7 @@ struct Tile {
   static constexpr int kVectors = NV * kPanel;
   static constexpr int kChains = MR * kVectors >= 4 ? 1 : MR * kVectors >= 2 ? 2 : 4;
 
-  typename Dot::Acc acc[kChains][MR][kVectors];
+  typename Dot::Acc acc[size_t(kChains)][size_t(MR)][size_t(kVectors)];
 
   AOT_INLINE void clear() {
 #pragma GCC unroll 4
@@ -88,7 +86,7 @@ struct Tile {
   template <bool kTail, class Rows>
   AOT_INLINE void step(int c, const typename Dot::A* a, const Rows& rows,
                        const Panels<typename Dot::B>& p, const typename Dot::B* b) {
-    typename Dot::Acc bv[kVectors];
+    typename Dot::Acc bv[size_t(kVectors)];
 #pragma GCC unroll 64
     for (int n = 0; n < kVectors; ++n) {
       const int panel = n / kPanel, column = n % kPanel * kLanes;
@@ -160,7 +158,7 @@ struct Tile {
   /// outweigh the tile's.
   template <class Put>
   AOT_INLINE void put_some(ptrdiff_t valid, const Put& put) const {
-    typename Dot::Acc spilled[MR][kVectors];
+    typename Dot::Acc spilled[size_t(MR)][size_t(kVectors)];
     __builtin_memcpy(&spilled, &acc[0], sizeof spilled);
 #pragma GCC unroll 1
     for (int m = 0; m < MR; ++m) {

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Polynomials of open dims as C++ text: extents, strides, sizes and offsets outside kernels, in 64-bit arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aotgen.core.errors import InternalError
+from aotgen.emit import names
+from aotgen.ir import index
+from aotgen.ir.index import Atom, Dim
+
+
+def spell(value: Dim, struct: str = "d") -> str:
+    """``value`` as an expression over the members of ``struct``; bracketed unless it is one factor."""
+    parts = []
+    for monomial, c in index.ix(value).sorted_terms():
+        factors = [_atom(a, struct) for a in monomial]
+        if c != 1 or not factors:
+            factors.append(str(c))
+        parts.append(" * ".join(factors))
+    if not parts:
+        return "0"
+    return parts[0] if len(parts) == 1 and " " not in parts[0] else f"({' + '.join(parts)})"
+
+
+def largest(values: Sequence[Dim], struct: str = "d") -> str:
+    """The largest of several sizes."""
+    out = spell(values[0], struct)
+    for v in values[1:]:
+        out = f"larger({out}, {spell(v, struct)})"
+    return out
+
+
+def _atom(a: Atom, struct: str) -> str:
+    if a.kind == "dim":
+        return f"int64_t{{{struct}.{names.member(a.name)}}}"
+    if a.kind not in ("div", "mod") or a.a is None or a.b is None:
+        raise InternalError(f"an extent depends on {a}")
+    if not index.nonneg(a.a):
+        raise InternalError(f"an extent divides {a.a}, which may be negative")
+    return f"({spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {spell(a.b, struct)})"

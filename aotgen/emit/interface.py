@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The library's interface as rows that templates print: names, C types, shapes and sizes of inputs, outputs and dims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aotgen.core.errors import UnsupportedError
+from aotgen.emit import dims as dims_text
+from aotgen.emit import names
+from aotgen.emit.text import clean_comment
+from aotgen.ir import index
+from aotgen.ir.index import Dim
+from aotgen.ir.program import Port, Program
+
+MAX_RANK = 8
+LARGEST_DIM = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PortRow:
+    """``member`` of the struct, ``ctype`` of an element, ``extents`` and ``bytes``: C expressions over ``d``; ``shape``:
+    ints, dim names, or the polynomial as text."""
+
+    name: str
+    member: str
+    ctype: str
+    dtype: str
+    align: int
+    shape: tuple[int | str, ...]
+    extents: tuple[str, ...]
+    bytes: str
+    fixed_bytes: int
+    note: str
+    literal: str
+
+
+@dataclass(frozen=True, slots=True)
+class DimRow:
+    """An open dim: ONNX ``name``, struct ``member``, inclusive bounds."""
+
+    name: str
+    member: str
+    lo: int
+    hi: int
+    bounded: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Everything the header declares, for a library called ``name``."""
+
+    name: str
+    inputs: tuple[PortRow, ...]
+    outputs: tuple[PortRow, ...]
+    dims: tuple[DimRow, ...]
+
+    def member(self, port: Port, output: bool) -> str:
+        rows = self.outputs if output else self.inputs
+        return next(r.member for r in rows if r.name == port.name)
+
+
+def interface(program: Program, name: str) -> Interface:
+    """The interface of ``program``. Raises UnsupportedError for ranks that ``shape[8]`` cannot hold."""
+    rows = []
+    for ports in (program.inputs, program.outputs):
+        table = names.NameTable()
+        rows.append(tuple(_port(p, table.fresh(p.name)) for p in ports))
+    dims = tuple(DimRow(a.name, names.member(a.name), (a.lo or index.ix(1)).const() or 1,
+                        LARGEST_DIM if a.hi is None else a.hi, a.hi is not None, comment(a.name)) for a in program.dims)
+    return Interface(name, rows[0], rows[1], dims)
+
+
+def comment(text: str) -> str:
+    """``text`` made harmless inside ``/* */``."""
+    return clean_comment(text).replace("*/", "* /").replace("/*", "/ *")
+
+
+def literal(text: str) -> str:
+    """``text`` as a C string literal; bytes beyond ASCII in octal."""
+    out = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
+    return f'"{out}"'
+
+
+def shape_text(shape: Sequence[Dim]) -> str:
+    return ",".join(str(d) for d in shape)
+
+
+def _port(p: Port, member: str) -> PortRow:
+    t = p.tensor
+    if len(t.shape) > MAX_RANK:
+        raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)
+    size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes)
+    each = t.dtype.bytes // 2 if t.dtype.kind == "c" else t.dtype.bytes
+    shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
+    note = f"{t.dtype}[{shape_text(t.shape)}]"
+    if member != p.name:
+        note += f" {comment(p.name)}"
+    return PortRow(p.name, member, t.dtype.c, t.dtype.name, each, shape,
+                   tuple(dims_text.spell(d) for d in t.shape), dims_text.spell(size),
+                   size if isinstance(size, int) else 0, comment(note), literal(p.name))

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Steps to statements of ``run``: one comment and one call each, and the functions, descriptors and functors they need.
+
+Kernels that print the same text are one function, whatever layer they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aotgen.core.errors import InternalError
+from aotgen.emit import dims as dims_text
+from aotgen.emit import halo
+from aotgen.emit.epilogue import print_epilogue
+from aotgen.emit.interface import literal, shape_text
+from aotgen.emit.loops import print_nest
+from aotgen.emit.names import sanitize
+from aotgen.emit.storage import Storage
+from aotgen.emit.text import Text
+from aotgen.ir import index
+from aotgen.ir.index import Dim
+from aotgen.ir.program import (
+    Copy,
+    Fill,
+    If,
+    KernelCall,
+    LibraryCall,
+    Loop,
+    LoopNest,
+    Step,
+    Tensor,
+    reads,
+    walk_steps,
+    writes,
+)
+from aotgen.plan.barriers import waits_each_trip
+from aotgen.targets.base import Dialect, Isa
+
+SMALL_COPY = 1 << 14  # bytes: below, one thread copies
+
+
+class StepWriter:
+    """Writes the steps of one unit. ``kernels`` collects the functions, ``headers`` what they include; ``scratch``: bytes
+    per thread that each call wants, by which the workspace grows."""
+
+    def __init__(self, storage: Storage, dialect: Dialect, isa: Isa | None) -> None:
+        self.storage, self.dialect, self.isa = storage, dialect, isa
+        self.kernels = Text()
+        self.headers: dict[str, None] = dict.fromkeys(dialect.includes)
+        self.functions: dict[str, str] = {}
+        self.scratch: list[Dim] = []
+        self._taken: dict[str, int] = {}
+        self._number = 0
+        self._total = sum(1 for _ in storage.planned.program.walk())
+
+    def write(self, steps: Sequence[Step], text: Text) -> None:
+        """Every step of ``steps``, those of regions inside."""
+        by_type: dict[type, Callable[[Any, Text], None]] = {
+            LoopNest: self._nest, KernelCall: self._kernel, LibraryCall: self._library, Fill: self._fill,
+            Copy: self._copy, If: self._if, Loop: self._loop}
+        for step in steps:
+            why = self.storage.planned.barriers.get(step)
+            if why:
+                text.line("barrier.wait(nt);")
+                text.comment(why)
+            self._number += 1
+            text.comment(self.title(step))
+            by_type[type(step)](step, text)
+
+    def title(self, step: Step) -> str:
+        """``[12/49] conv3x3+relu  /layer1/0/conv1   f32[1,64,56,56] -> f32[1,64,56,56]   231 MFLOP``."""
+        words = [f"[{self._number}/{self._total}] {step.name}"]
+        if step.origin and step.origin != step.name:
+            words.append(step.origin)
+        io = [", ".join(dict.fromkeys(f"{t.dtype}[{shape_text(t.shape)}]" for t in tensors if t.buffer.place != "const"))
+              for tensors in (reads(step), writes(step))]
+        if any(io):
+            words.append(" -> ".join(part or "constants" for part in io) if io[1] else io[0])
+        if isinstance(step, KernelCall) and isinstance(step.flops, int) and step.flops:
+            words.append(flops_text(step.flops))
+        return "  ".join(words)
+
+    def _function(self, key: str, stem: str, text: Callable[[str], Text]) -> str:
+        """The name of the function or struct with this text, written at its first use."""
+        name = self.functions.get(key)
+        if name is None:
+            stem = sanitize(stem, "k")
+            n = self._taken[stem] = self._taken.get(stem, 0) + 1
+            name = self.functions[key] = f"{stem}_{n}"
+            self.kernels.add(text(name)).line()
+        return name
+
+    # -- leaves
+    def _nest(self, step: LoopNest, text: Text) -> None:
+        printed = print_nest(step, self.dialect)
+        self.headers.update(dict.fromkeys(printed.includes))
+        name = self._function(printed.key, _stem(step.name, "loops"), printed.text)
+        args = ["d"] if printed.dims else []
+        args += [self.storage.at_base(t) for t, _, _ in printed.params]
+        if printed.scratch != 0:
+            self.scratch.append(printed.scratch)
+            # Threads may stand in different steps: each keeps to its own part of the largest scratch.
+            args.append(f"scratch + tid * (f.scratch_stride - {dims_text.spell(printed.scratch)})")
+        text.line(printed.launch(name, args))
+
+    def _kernel(self, step: KernelCall, text: Text) -> None:
+        functor = print_epilogue(step.epilogue, self.dialect)
+        self.headers.update(dict.fromkeys((*functor.includes, step.header)))
+        epi = self._function(functor.key, f"epi_{step.function}", functor.text)
+        desc = self._function(f"desc {step.desc}", f"desc_{step.function}", lambda name: descriptor(name, step.desc))
+        given = ["d"] if functor.dims else []
+        given += [self.storage.at_base(t) for t, _, _ in functor.params]
+        open_rows = [f"{dims_text.spell(v)}" for _, v in step.desc if not isinstance(v, int)]
+        args = [f"{desc}{{{', '.join(open_rows)}}}", *map(self.storage.at_origin, step.operands),
+                f"{epi}{{{', '.join(given)}}}", "tid", "nt"]
+        template = ", ".join([desc, *map(str, self._tile(step))])
+        text.line(f"{step.function}<{template}>({', '.join(args)});")
+
+    def _tile(self, step: KernelCall) -> tuple[int, ...]:
+        tile = step.tiles.get(self.isa.name) if self.isa else next(iter(step.tiles.values()), ())
+        if tile is None:
+            raise InternalError(f"{step.function} has no tile for {self.isa}", node=step.origin)
+        return tile
+
+    def _library(self, step: LibraryCall, text: Text) -> None:
+        self.headers[step.header] = None
+        args = [self.storage.at_origin(t) for t in (*step.inputs, *step.outputs)]
+        args += [_argument(v) for _, v in step.params]
+        if step.scratch is not None:
+            args.append(self.storage.at_base(step.scratch))
+        text.line(f"{step.function}({', '.join((*args, 'tid', 'nt'))});")
+
+    def _fill(self, step: Fill, text: Text) -> None:
+        self.headers["cpu/halo.h"] = None
+        rows = halo.rows(step)
+        desc = self._function(f"desc {rows.desc}", "desc_halo", lambda name: descriptor(name, rows.desc))
+        body = text
+        at: list[str] = [self.storage.at_origin(step.tensor)]
+        for n, (extent, stride) in enumerate(rows.outer):
+            body = body.block(f"for (int64_t i{n} = 0; i{n} < {dims_text.spell(extent)}; ++i{n})")
+            at.append(f"i{n} * {dims_text.spell(stride)}")
+        given = ", ".join(dims_text.spell(v) for _, v in rows.desc if not isinstance(v, int))
+        t = step.tensor.dtype
+        value = self.dialect.store(t, self.dialect.literal(_fill_value(step), t.compute))
+        body.line(f"fill_halo({desc}{{{given}}}, {' + '.join(at)}, static_cast<{t.c}>({value}), tid, nt);")
+
+    def _copy(self, step: Copy, text: Text) -> None:
+        dst, src = self.storage.at_base(step.dst), self.storage.at_base(step.src)
+        size = index.as_dim(index.ix(step.dst.layout.size) * step.dst.dtype.bytes)
+        if dst == src:
+            text.comment("already there")
+        elif isinstance(size, int) and size <= SMALL_COPY:
+            text.line(f"if (tid == 0) __builtin_memmove({dst}, {src}, {size});")
+        else:
+            body = text.block()
+            body.line(f"const Range mine = share({dims_text.spell(step.dst.layout.size)}, tid, nt, 1024);")
+            each = f"static_cast<size_t>(mine.e - mine.b) * {step.dst.dtype.bytes}"
+            body.line(f"__builtin_memcpy({dst} + mine.b, {src} + mine.b, {each});")
+
+    # -- regions
+    def _if(self, step: If, text: Text) -> None:
+        inner = text.block(f"if ({self.storage.scalar(step.cond)} != 0)")
+        self.write(step.then_steps, inner)
+        if step.else_steps:
+            self.write(step.else_steps, text.clause("else"))
+
+    def _loop(self, step: Loop, text: Text) -> None:
+        trips = self.storage.scalar(step.trips) if isinstance(step.trips, Tensor) else dims_text.spell(step.trips)
+        n = self._number
+        outside = text.block()
+        outside.line(f"const int64_t trips{n} = {trips};")
+        body = outside.block(f"for (int64_t trip{n} = 0; trip{n} < trips{n}; ++trip{n})")
+        if step.cond is not None:
+            body.line(f"if ({self.storage.scalar(step.cond)} == 0) break;")
+        if step.counter is not None:
+            body.line(f"if (tid == 0) {self.storage.scalar(step.counter)} = trip{n};")
+        if waits_each_trip(step):
+            body.line("barrier.wait(nt);")
+        self.write(step.body, body)
+        body.line("barrier.wait(nt);")
+        for k, (a, b) in enumerate(step.carried):
+            if a.buffer is not b.buffer:
+                x, y = self.storage.names[a.buffer], self.storage.names[b.buffer]
+                body.line(f"{a.dtype.c}* const swap{n}_{k} = {x};")
+                body.line(f"{x} = {y};")
+                body.line(f"{y} = swap{n}_{k};")
+
+
+def descriptor(name: str, rows: Sequence[tuple[str, Dim]]) -> Text:
+    """``struct name``: fixed extents as types, open ones as members to be given in order."""
+    out = Text()
+    body = out.block(f"struct {name}", "};")
+    for member, value in rows:
+        body.line(f"static constexpr Int<{value}> {member}{{}};" if isinstance(value, int) else f"int64_t {member};")
+    return out
+
+
+def flops_text(flops: int) -> str:
+    """``231 MFLOP``."""
+    for unit, size in (("GFLOP", 10**9), ("MFLOP", 10**6), ("kFLOP", 10**3)):
+        if flops >= size:
+            return f"{flops / size:.3g} {unit}"
+    return f"{flops} FLOP"
+
+
+def _stem(name: str, fallback: str) -> str:
+    """A function name without the number that made a step's name unique."""
+    return name.rstrip("0123456789_") or fallback
+
+
+def _fill_value(step: Fill) -> float | int:
+    fill = step.tensor.layout.fill
+    return fill if step.tensor.dtype.is_float else int(fill)
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return literal(value)
+    if isinstance(value, float):
+        return f"{value!r}" if value == value and abs(value) != float("inf") else f"__builtin_{_special(value)}()"
+    if isinstance(value, (int, index.Ix)):
+        return dims_text.spell(value)
+    if isinstance(value, (tuple, list)):
+        return f"{{{', '.join(map(_argument, value))}}}"
+    raise InternalError(f"a library function is passed {value!r}")
+
+
+def _special(value: float) -> str:
+    return 'nan("")'[:-2] if value != value else "inf" if value > 0 else "inf"
+
+
+__all__ = ["StepWriter", "descriptor", "flops_text", "walk_steps"]

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What the inputs of a body are: the types a Loop, Scan or If gives the subgraphs it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from onnx import GraphProto
+
+from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
+from aotgen.frontend.attributes import type_of
+from aotgen.frontend.opset import Draft, tensor_type
+from aotgen.ir.graph import AnyType, TensorType
+
+BodyTypes = Callable[[str, GraphProto], Sequence[AnyType]]
+
+
+def body_types(draft: Draft) -> BodyTypes:
+    """A function of (attribute name, subgraph) giving the types of the subgraph's inputs."""
+    if draft.domain == "" and draft.op == "Loop":
+        return lambda _, graph: _loop(draft)
+    if draft.domain == "" and draft.op == "Scan":
+        return lambda _, graph: _scan(draft)
+    return lambda _, graph: [type_of(i.type) for i in graph.input]
+
+
+def _loop(draft: Draft) -> list[AnyType]:
+    """Trip number, condition, then the carried values as they enter the first trip."""
+    carried = [v for v in draft.inputs[2:] if v is not None]
+    if len(carried) != len(draft.inputs[2:]):
+        raise ModelError("a carried value has no initial value", node=draft.where())
+    return [TensorType(dtypes.i64, ()), TensorType(dtypes.boolean, ()), *(v.type for v in carried)]
+
+
+def _scan(draft: Draft) -> list[AnyType]:
+    """States as they are, then one slice of each scanned input."""
+    count = int(draft.attrs["num_scan_inputs"])
+    states, scanned = draft.inputs[:len(draft.inputs) - count], draft.inputs[len(draft.inputs) - count:]
+    axes = draft.attrs.get("scan_input_axes") or [0] * count
+    types: list[AnyType] = [v.type for v in states if v is not None]
+    for v, axis in zip(scanned, axes, strict=True):
+        if v is None:
+            raise ModelError("a scanned input is missing", node=draft.where())
+        t = tensor_type(v, draft.where())
+        axis = int(axis) % len(t.shape) if t.shape else 0
+        if not t.shape:
+            raise ModelError(f"scanned input {v.name} is a scalar", node=draft.where())
+        types.append(TensorType(t.dtype, t.shape[:axis] + t.shape[axis + 1:]))
+    return types

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Graph -> Defs: every node's meaning in the expression language, with contractions offered to the target's rules.
+
+The cheapest accepted kernel replaces a node's plain Def by a kernel call; where every rule declines, the plain Def stands.
+Control flow becomes a region call that ``lower/regions.py`` opens later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aotgen.core import dtypes
+from aotgen.core.errors import AotgenError, InternalError
+from aotgen.ir import define, expr, index
+from aotgen.ir.define import Def
+from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
+from aotgen.ops import registry
+from aotgen.ops.registry import Ctx
+from aotgen.targets.anchors import Candidate, Decline, Rule
+
+REGIONS = frozenset({"If", "Loop", "Scan"})
+CONSTANT = "constant"  # origin of a Def whose contents are known
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of ``aotgen explain``: what a node became and why."""
+
+    node: str
+    chosen: str
+    cost: float
+    declined: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Scope:
+    """One graph (the model or a body) being lowered. ``env``: the Def of each Value; ``constants``: contents of constant
+    Defs, shared by all scopes of a compile; ``log``: decisions."""
+
+    graph: Graph
+    rules: Mapping[str, Sequence[Rule]]
+    env: dict[Value, Def] = field(default_factory=dict)
+    constants: dict[Def, Constant] = field(default_factory=dict)
+    known: Mapping[Value, Constant] = field(default_factory=dict)
+    log: list[Choice] = field(default_factory=list)
+
+    def build(self) -> list[Def]:
+        """Lower every node; the Defs of the graph's outputs."""
+        self.known = {**self.known, **self.graph.constants}
+        for v in self.graph.inputs:
+            if v not in self.env:
+                self.env[v] = self._input(v)
+        for node in self.graph.nodes:
+            try:
+                outs = self._region(node) if node.op in REGIONS else self._node(node)
+            except AotgenError as e:
+                raise e.at(node.where()) from None
+            for v, d in zip(node.outputs, outs, strict=False):
+                if v is not None and d is not None:
+                    d.name = d.name or v.name
+                    self.env[v] = d
+        return [self.value(v) for v in self.graph.outputs]
+
+    def value(self, v: Value) -> Def:
+        """The Def of ``v``; constants become Defs when first used."""
+        d = self.env.get(v)
+        if d is None:
+            c = self.known.get(v)
+            if c is None:
+                raise InternalError(f"value {v} is used before it is defined")
+            d = self.env[v] = self.constant(c, v.name)
+        return d
+
+    def constant(self, c: Constant, name: str) -> Def:
+        """A constant as a Def: contents of one element (or of open dims) become part of expressions."""
+        compute_type = dtypes.compute_of(c.dtype).name
+        if c.dims is not None:
+            return _symbolic(c, compute_type, name)
+        if c.size == 1 and not c.dtype.kind == "s":
+            scalar = np.asarray(c.load()).reshape(()).astype(c.dtype.numpy)
+            value: Any = float(scalar) if c.dtype.is_float else int(scalar)
+            return define.compute(c.shape, lambda *_: expr.const(value, compute_type), c.dtype, name)
+        d = define.source(name, c.shape, c.dtype)
+        d.origin = CONSTANT
+        self.constants[d] = c
+        return d
+
+    def _input(self, v: Value) -> Def:
+        if not isinstance(v.type, TensorType):
+            raise AotgenError(f"input '{v.name}' is a {v.type}; only tensors can be inputs")
+        return define.source(v.name, v.shape, v.dtype)
+
+    def _node(self, node: Node) -> Sequence[Def | None]:
+        inputs = [None if v is None else self.value(v) for v in node.inputs]
+        ctx = Ctx(node, {v: self.known[v] for v in node.inputs if v is not None and v in self.known})
+        plain = registry.lower_node(ctx, inputs)
+        best: Candidate | None = None
+        declined: list[str] = []
+        for rule in self.rules.get(node.op, ()):
+            offer = rule(ctx, inputs, plain)
+            if isinstance(offer, Decline):
+                declined.append(offer.why)
+            elif best is None or offer.cost < best.cost:
+                best = offer
+        if node.op in self.rules:
+            chosen = best.spec.function if best else "loops"
+            self.log.append(Choice(node.where(), chosen, best.cost if best else 0.0, tuple(declined)))
+        outs = plain if best is None else (*best.apply(node.origin), *plain[1:])
+        for d in outs:
+            if d is not None and not d.origin:
+                d.origin = node.origin or node.op
+        return outs
+
+    def _region(self, node: Node) -> Sequence[Def | None]:
+        """A region call: reads its operands and everything its bodies capture."""
+        inputs = [self.value(v) for v in node.inputs if v is not None]
+        captured = {
+            v: self.value(v) for body in node.bodies.values() for v in body.captured() if v not in self.known
+        }
+        results = [(v.shape, v.dtype) if v is not None else ((), dtypes.f32) for v in node.outputs]
+        args = list(dict.fromkeys([*inputs, *captured.values()]))
+        outs = define.call(
+            "region",
+            node.op,
+            args,
+            results,
+            node=node,
+            captured=captured,
+            inputs=tuple(None if v is None else self.value(v) for v in node.inputs),
+        )
+        for d in outs:
+            d.origin = node.origin or node.op
+        return outs
+
+
+def _symbolic(c: Constant, compute_type: str, name: str) -> Def:
+    """Integer contents with open dims, as an expression: element ``i`` is picked by guards."""
+    assert c.dims is not None
+    values = c.dims
+
+    def at(*i: index.Ix) -> expr.E:
+        flat = index.ix(0)
+        for v, extent in zip(i, c.shape, strict=True):
+            flat = flat * extent + v
+        out = expr.ix_value(values[-1] if values else 0, compute_type)
+        for k in reversed(range(len(values) - 1)):
+            out = expr.guard(expr.ge0(k - flat), expr.ix_value(values[k], compute_type), out)
+        return out
+
+    return define.compute(c.shape, at, c.dtype, name)

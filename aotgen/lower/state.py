@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What all scopes of one compile share while they are lowered: constants, the weights they became, names, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aotgen.core.dtypes import DType
+from aotgen.ir import interpret
+from aotgen.ir.define import Def, topological
+from aotgen.ir.graph import Constant
+from aotgen.ir.index import Atom
+from aotgen.ir.program import Buffer, Layout, Packed, Tensor, row_major
+from aotgen.lower.scope import CONSTANT, Choice
+from aotgen.targets.anchors import Rule
+
+
+@dataclass(slots=True)
+class State:
+    """``rules``: the target's kernel rules by operator. ``constants``: contents of constant Defs. ``weights``: contents of
+    const buffers so far. ``log``: decisions for ``aotgen explain``."""
+
+    rules: Mapping[str, Sequence[Rule]]
+    dims: tuple[Atom, ...] = ()
+    constants: dict[Def, Constant] = field(default_factory=dict)
+    weights: dict[Buffer, Packed] = field(default_factory=dict)
+    log: list[Choice] = field(default_factory=list)
+    _stored: dict[tuple[Any, Layout], Tensor] = field(default_factory=dict)
+    _names: dict[str, int] = field(default_factory=dict)
+
+    def unique(self, stem: str) -> str:
+        """``stem``, or ``stem_2``... when taken."""
+        n = self._names.get(stem, 0) + 1
+        self._names[stem] = n
+        return stem if n == 1 else self.unique(f"{stem}_{n}")
+
+    def buffer(self, name: str, dtype: DType, layout: Layout, place: str) -> Tensor:
+        """A new buffer that holds exactly one tensor of ``layout``."""
+        return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size, place), layout)
+
+    def weight(self, d: Def, layout: Layout | None = None) -> Tensor:
+        """Where constant Def ``d`` (or a Def of constants alone) lives, stored through ``layout`` (default row-major)."""
+        layout = layout or row_major(d.shape)
+        source = self.constants.get(d)
+        key = (source if source is not None else d, layout)
+        if key not in self._stored:
+            contents = source if source is not None else self._folded(d)
+            t = self.buffer(d.name or "weights", d.dtype, layout, "const")
+            self.weights[t.buffer] = Packed(contents, layout)
+            self._stored[key] = t
+        return self._stored[key]
+
+    def _folded(self, d: Def) -> Constant:
+        """A Def of constants alone as a lazy constant; evaluated in float64 and rounded once."""
+        leaves = [s for s in topological([d]) if s.is_source and s.origin == CONSTANT]
+        known = self.constants
+
+        def load() -> NDArray[Any]:
+            feeds = {s: known[s].load() for s in leaves}
+            return np.asarray(interpret.evaluate([d], feeds, wide=True)[d]).astype(d.dtype.numpy)
+
+        return Constant(d.dtype, tuple(int(x) for x in d.shape), load)  # type: ignore[arg-type]

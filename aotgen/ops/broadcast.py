@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""NumPy broadcasting over extents that may be open, and small shapes of expression every family uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from aotgen.core.dtypes import DType
+from aotgen.core.errors import ModelError, UnsupportedError
+from aotgen.ir import expr, index
+from aotgen.ir.define import Def, compute
+from aotgen.ir.expr import E
+from aotgen.ir.index import Dim, Ix
+from aotgen.ops.registry import Ctx
+
+
+def broadcast(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
+    """The common shape: right-aligned, an extent of 1 gives way. Raises ModelError when extents cannot agree and
+    UnsupportedError when that depends on the value of an open dim."""
+    rank = max((len(s) for s in shapes), default=0)
+    out: list[Dim] = []
+    for k in range(rank):
+        extent: Dim = 1
+        for s in shapes:
+            j = k - rank + len(s)
+            extent = _agree(extent, s[j], shapes) if j >= 0 else extent
+        out.append(extent)
+    return tuple(out)
+
+
+def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
+    if a == b or b == 1:
+        return a
+    if a == 1:
+        return b
+    shown = " and ".join(str(list(s)) for s in shapes)
+    if never_equal(a, b):
+        raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
+    raise UnsupportedError(
+        f"shapes {shown} broadcast only for some values of {a} and {b}",
+        hint="fix those dims with --dim, or name them alike",
+    )
+
+
+def never_equal(a: Dim, b: Dim) -> bool:
+    """Are two extents provably different (and neither able to be 1)?"""
+    x, y = index.ix(a), index.ix(b)
+    return index.nonneg(x - y - 1) and index.nonneg(y - 2) or index.nonneg(y - x - 1) and index.nonneg(x - 2)
+
+
+def read(x: Def, idx: Sequence[Ix]) -> E:
+    """The element of ``x`` broadcast to the space of ``idx``."""
+    tail = idx[len(idx) - x.rank :]
+    return x[tuple(index.ix(0) if d == 1 else i for d, i in zip(x.shape, tail, strict=True))]
+
+
+def elementwise(f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:
+    """``f`` of the broadcast elements of ``xs``, stored as ``dtype`` (by default the first input's)."""
+    return compute(
+        broadcast(*(x.shape for x in xs)), lambda *i: f(*(read(x, i) for x in xs)), dtype or xs[0].dtype
+    )
+
+
+def flat_element(x: Def) -> E:
+    """The only element of a scalar or one-element tensor."""
+    return x[(0,) * x.rank]
+
+
+def unread(x: Def, shape: Sequence[Dim]) -> Def:
+    """A tensor without elements, of the type of ``x``: its expression is never evaluated."""
+    return compute(shape, lambda *_: x[(0,) * x.rank], x.dtype)
+
+
+def known_or_loaded(ctx: Ctx, k: int, operand: Def | None) -> E | None:
+    """Scalar operand ``k`` as a constant when its value is known, else as a load; None when absent."""
+    if operand is None:
+        return None
+    known = ctx.const(k)
+    if known is None or operand.dtype.kind not in "fiub":
+        return flat_element(operand)
+    return expr.const(np.asarray(known).reshape(-1)[0].item(), operand.dtype.compute)

@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Operators that only move elements: each is an index map, so it costs nothing once inlined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aotgen.core.errors import ModelError
+from aotgen.ir import expr, index
+from aotgen.ir.define import Def, compute
+from aotgen.ir.expr import E, between, const, fn, ge0, guard, ix_value, select
+from aotgen.ir.index import Dim, Ix, as_dim, ix
+from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, unread
+from aotgen.ops.registry import Ctx, lowering
+
+INFINITE = (1 << 31) - 1  # slice bounds from here on mean "to the end"
+
+
+# -- reshaping
+
+
+def reshaped(x: Def, shape: Sequence[Dim]) -> Def:
+    """``x`` with the same elements in the same order under another shape. Runs of axes with equal products are mapped
+    separately, so axes that do not change stay plain."""
+    if x.size == 0:
+        return unread(x, shape)
+    groups = _matching_runs(x.shape, shape)
+
+    def f(*i: Ix) -> E:
+        at: list[Ix] = []
+        for (a, b), (c, d) in groups:
+            at.extend(_unflatten(i[c:d], shape[c:d], x.shape[a:b]))
+        return x[tuple(at)]
+
+    return compute(shape, f, x.dtype)
+
+
+def _unflatten(point: Sequence[Ix], source: Sequence[Dim], target: Sequence[Dim]) -> list[Ix]:
+    """A point of extents ``source`` as a point of extents ``target`` at the same row-major position."""
+    if list(source) == list(target):
+        return list(point)
+    flat = ix(0)
+    for k, d in zip(point, source, strict=True):
+        flat = flat * d + k
+    out: list[Ix] = []
+    for n, d in reversed(list(enumerate(target))):
+        outermost = all(e == 1 for e in target[:n])
+        out.append(ix(0) if d == 1 else flat if outermost else flat % ix(d))
+        flat = flat if outermost or d == 1 else flat // ix(d)
+    return out[::-1]
+
+
+def _prefix_products(shape: Sequence[Dim]) -> list[Ix]:
+    out = [ix(1)]
+    for d in shape:
+        out.append(out[-1] * d)
+    return out
+
+
+Run = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _matching_runs(a: Sequence[Dim], b: Sequence[Dim]) -> list[Run]:
+    """Cut both shapes wherever their prefix products agree."""
+    pa, pb = _prefix_products(a), _prefix_products(b)
+    runs: list[Run] = []
+    i = j = 0
+    for n in range(1, len(pa)):
+        m = next((m for m in range(j + 1, len(pb)) if pb[m] == pa[n]), None)
+        if m is not None and n < len(a):
+            runs.append(((i, n), (j, m)))
+            i, j = n, m
+    runs.append(((i, len(a)), (j, len(b))))
+    return runs
+
+
+@lowering("Reshape")
+def reshape(ctx: Ctx, x: Def, shape: Def) -> Def:
+    wanted = [as_dim(v) for v in ctx.values(1, "shape")]
+    if not ctx.attr_int("allowzero", 0):
+        if any(v == 0 and k >= x.rank for k, v in enumerate(wanted)):
+            raise ModelError(f"shape {wanted} copies an extent that {list(x.shape)} does not have")
+        wanted = [x.shape[k] if v == 0 else v for k, v in enumerate(wanted)]
+    if wanted.count(-1) > 1:
+        raise ModelError(f"shape {wanted} has more than one -1")
+    if -1 in wanted:
+        hole = wanted.index(-1)
+        rest = index.prod_dims(d for k, d in enumerate(wanted) if k != hole)
+        wanted[hole] = 0 if rest == 0 else as_dim(ix(x.size) // ix(rest))
+    total = index.prod_dims(wanted)
+    if isinstance(total, int) and isinstance(x.size, int) and total != x.size:
+        raise ModelError(f"cannot reshape {list(x.shape)} ({x.size} elements) to {wanted} ({total})")
+    return reshaped(x, wanted)
+
+
+@lowering("Flatten")
+def flatten(ctx: Ctx, x: Def) -> Def:
+    axis = ctx.attr_int("axis", 1)
+    if not -x.rank <= axis <= x.rank:
+        raise ModelError(f"axis {axis} is out of range for rank {x.rank}")
+    axis += x.rank if axis < 0 else 0
+    return reshaped(x, (index.prod_dims(x.shape[:axis]), index.prod_dims(x.shape[axis:])))
+
+
+@lowering("Squeeze")
+def squeeze(ctx: Ctx, x: Def, axes: Def | None = None) -> Def:
+    gone = set(ctx.axes(1, x.rank, [k for k, d in enumerate(x.shape) if d == 1]))
+    if any(isinstance(x.shape[k], int) and x.shape[k] != 1 for k in gone):
+        raise ModelError(f"cannot squeeze axes {sorted(gone)} of shape {list(x.shape)}")
+    shape = [d for k, d in enumerate(x.shape) if k not in gone]
+
+    def f(*i: Ix) -> E:
+        kept = iter(i)
+        return x[tuple(ix(0) if k in gone else next(kept) for k in range(x.rank))]
+
+    return compute(shape, f, x.dtype)
+
+
+@lowering("Unsqueeze")
+def unsqueeze(ctx: Ctx, x: Def, axes: Def | None = None) -> Def:
+    count = len(ctx.attr_ints("axes")) if ctx.has("axes") else len(ctx.values(1, "axes"))
+    new = ctx.axes(1, x.rank + count)
+    if len(set(new)) != count:
+        raise ModelError(f"axes {new} repeat")
+    old = iter(x.shape)
+    shape = [1 if k in new else next(old) for k in range(x.rank + count)]
+    return compute(shape, lambda *i: x[tuple(p for k, p in enumerate(i) if k not in new)], x.dtype)
+
+
+@lowering("Transpose")
+def transpose(ctx: Ctx, x: Def) -> Def:
+    perm = ctx.attr_ints("perm", range(x.rank)[::-1])
+    perm = [ctx.axis_of(p, x.rank) for p in perm]
+    if sorted(perm) != list(range(x.rank)):
+        raise ModelError(f"perm {perm} is not a permutation of {x.rank} axes")
+    inverse = [perm.index(k) for k in range(x.rank)]
+    return compute([x.shape[p] for p in perm], lambda *i: x[tuple(i[k] for k in inverse)], x.dtype)
+
+
+@lowering("Expand")
+def expand(ctx: Ctx, x: Def, shape: Def) -> Def:
+    return compute(broadcast(x.shape, ctx.values(1, "shape")), lambda *i: read(x, i), x.dtype)
+
+
+@lowering("Tile")
+def tile(ctx: Ctx, x: Def, repeats: Def) -> Def:
+    times = ctx.values(1, "repeats")
+    if len(times) != x.rank:
+        raise ModelError(f"repeats {times} for rank {x.rank}")
+    shape = [as_dim(ix(d) * n) for d, n in zip(x.shape, times, strict=True)]
+    if 0 in shape:
+        return unread(x, shape)
+
+    def f(*i: Ix) -> E:
+        return x[
+            tuple(
+                k if n == 1 else ix(0) if d == 1 else k % ix(d)
+                for k, d, n in zip(i, x.shape, times, strict=True)
+            )
+        ]
+
+    return compute(shape, f, x.dtype)
+
+
+# -- slicing and joining
+
+
+def clamp(ctx: Ctx, v: Ix | int, low: Ix | int, high: Ix | int, what: str) -> Ix:
+    """``v`` limited to [low, high], provably; huge constants are infinities. Raises UnsupportedError when it depends on
+    the value of an open dim."""
+    v, low, high = ix(v), ix(low), ix(high)
+    c = v.const()
+    if index.nonneg(v - high) or c is not None and c >= INFINITE:
+        return high
+    if index.nonneg(low - v) or c is not None and c <= -INFINITE:
+        return low
+    if index.nonneg(v - low) and index.nonneg(high - v):
+        return v
+    raise ctx.refuse(
+        f"{what} {v} may or may not lie within [{low}, {high}]",
+        "bound the open dim (--dim name=low..high) or fix it",
+    )
+
+
+def _from_end(v: Ix | int, d: Dim) -> Ix:
+    """A slice bound that may count from the end."""
+    v = ix(v)
+    c = v.const()
+    negative = c < 0 and c > -INFINITE if c is not None else index.nonneg(-v - 1)
+    return v + d if negative else v
+
+
+def slice_bounds(ctx: Ctx, start: Ix | int, end: Ix | int, step: int, d: Dim) -> tuple[Ix, Dim]:
+    """First index and count of a slice of an axis of extent ``d``, clamped as NumPy does."""
+    if step == 0:
+        raise ModelError("slice step is 0")
+    low, high = (ix(0), ix(d)) if step > 0 else (ix(-1), ix(d) - 1)
+    first = clamp(ctx, _from_end(start, d), low, high, "slice start")
+    last = clamp(ctx, _from_end(end, d), low, high, "slice end")
+    span = last - first if step > 0 else first - last
+    if index.nonneg(-span):
+        return ix(0), 0
+    if not index.nonneg(span):
+        raise ctx.refuse(
+            f"the slice from {first} to {last} may or may not be empty", "bound the open dim with --dim"
+        )
+    return first, as_dim((span + abs(step) - 1) // abs(step))
+
+
+def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequence[Dim]) -> Def:
+    """Elements ``start + k * step`` of every axis."""
+    if 0 in shape:
+        return unread(x, shape)
+    return compute(
+        shape, lambda *i: x[tuple(k * st + s for k, s, st in zip(i, starts, steps, strict=True))], x.dtype
+    )
+
+
+@lowering("Slice")
+def slice_(
+    ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None
+) -> Def:
+    first, last = ctx.values(1, "starts"), ctx.values(2, "ends")
+    where = ctx.axes(3, x.rank, range(len(first)))
+    stride = ctx.values(4, "steps") if ctx.given(4) else [1] * len(first)
+    begin: list[Ix | int] = [0] * x.rank
+    step, shape = [1] * x.rank, list(x.shape)
+    for axis, a, b, s in zip(where, first, last, stride, strict=True):
+        if not isinstance(s, int):
+            raise ctx.refuse(f"slice step {s} is not a constant")
+        step[axis] = s
+        begin[axis], shape[axis] = slice_bounds(ctx, a, b, s, x.shape[axis])
+    return sliced(x, begin, step, shape)
+
+
+@lowering("Split")
+def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
+    axis = ctx.axis(x.rank, 0)
+    d = x.shape[axis]
+    if ctx.given(1) or ctx.has("split"):
+        parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
+        if isinstance(d, int) and d != sum(parts):  # type: ignore[arg-type]
+            raise ModelError(f"parts {parts} do not add up to {d}")
+    else:
+        parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
+    out, begin = [], ix(0)
+    for n in parts:
+        starts: list[Ix | int] = [0] * x.rank
+        starts[axis] = begin
+        out.append(sliced(x, starts, [1] * x.rank, [*x.shape[:axis], n, *x.shape[axis + 1 :]]))
+        begin = begin + n
+    return tuple(out)
+
+
+def _even_parts(ctx: Ctx, d: Dim, count: int) -> list[Dim]:
+    """``count`` equal parts, the last one smaller when they do not divide."""
+    chunk = (ix(d) + count - 1) // count
+    last = ix(d) - chunk * (count - 1)
+    if not index.nonneg(last):
+        raise ctx.refuse(f"an axis of extent {d} cannot be split evenly into {count}")
+    return [*[as_dim(chunk)] * (count - 1), as_dim(last)]
+
+
+@lowering("Concat")
+def concat(ctx: Ctx, *xs: Def) -> Def:
+    return concatenated(xs, ctx.axis(xs[0].rank))
+
+
+def concatenated(xs: Sequence[Def], axis: int) -> Def:
+    """``xs`` side by side along ``axis``: nested guards, the last input is the final else."""
+    first = xs[0]
+    for x in xs:
+        if x.rank != first.rank or any(
+            a != b and isinstance(a, int) and isinstance(b, int)
+            for k, (a, b) in enumerate(zip(x.shape, first.shape, strict=True))
+            if k != axis
+        ):
+            raise ModelError(f"cannot concatenate {[list(x.shape) for x in xs]} along axis {axis}")
+    total = ix(0)
+    parts: list[tuple[Ix, Def]] = []
+    for x in xs:
+        if x.shape[axis] != 0:
+            parts.append((total, x))
+        total = total + x.shape[axis]
+    shape = [*first.shape[:axis], as_dim(total), *first.shape[axis + 1 :]]
+    if not parts:
+        return unread(first, shape)
+
+    def f(*i: Ix) -> E:
+        at = [x[(*i[:axis], i[axis] - offset, *i[axis + 1 :])] for offset, x in parts]
+        out = at[-1]
+        for (offset, x), value in list(zip(parts, at, strict=True))[-2::-1]:
+            out = guard(ge0(offset + x.shape[axis] - 1 - i[axis]), value, out)
+        return out
+
+    return compute(shape, f, first.dtype)
+
+
+# -- padding
+
+
+def mirrored(k: Ix, d: Dim, before: Dim, after: Dim) -> Ix:
+    """Index ``k`` reflected at both ends (the edge itself is not repeated)."""
+    if d == 1:
+        return ix(0)
+    kind = "i32" if isinstance(d, int) else "i64"
+    last = ix_value(ix(d) - 1, kind)
+    once = index.nonneg(ix(d) - 1 - before) and index.nonneg(ix(d) - 1 - after)
+    if once:  # |k| reflects the near end, last - |last - k| the far one
+        return expr.index_of(last - fn("abs", last - fn("abs", ix_value(k, kind))), d)
+    return expr.index_of(last - fn("abs", last - ix_value(k % (2 * ix(d) - 2), kind)), d)
+
+
+def _padded_index(mode: str, k: Ix, d: Dim, before: Dim, after: Dim) -> Ix:
+    if before == 0 and after == 0:
+        return k
+    if mode == "edge":
+        kind = "i32" if isinstance(d, int) else "i64"
+        v = fn("max", ix_value(k, kind), const(0, kind))
+        return expr.index_of(fn("min", v, ix_value(ix(d) - 1, kind)), d)
+    return mirrored(k, d, before, after) if mode == "reflect" else k % ix(d)
+
+
+@lowering("Pad")
+def pad(ctx: Ctx, x: Def, pads: Def, value: Def | None = None, axes: Def | None = None) -> Def:
+    amounts = ctx.values(1, "pads")
+    where = ctx.axes(3, x.rank)
+    before: list[Dim] = [0] * x.rank
+    after: list[Dim] = [0] * x.rank
+    for k, axis in enumerate(where):
+        before[axis], after[axis] = as_dim(amounts[k]), as_dim(amounts[k + len(where)])
+    given = known_or_loaded(ctx, 2, value) if value is not None and value.size != 0 else None
+    fill = const(0, x.dtype.compute) if given is None else given
+    return padded(ctx, x, before, after, ctx.attr_str("mode", "constant"), fill)
+
+
+def padded(ctx: Ctx, x: Def, before: Sequence[Dim], after: Sequence[Dim], mode: str, fill: E) -> Def:
+    """``x`` with elements added (or, where negative, removed) at both ends of each axis."""
+    shape = [as_dim(ix(d) + b + a) for d, b, a in zip(x.shape, before, after, strict=True)]
+    if any(isinstance(d, int) and d < 0 for d in shape):
+        raise ModelError(f"pads {list(before)} and {list(after)} remove more than {list(x.shape)} has")
+    if mode not in ("constant", "edge", "reflect", "wrap"):
+        raise ctx.refuse(f"unknown padding mode {mode}")
+    if mode != "constant":
+        if 0 in x.shape and 0 not in shape:
+            raise ModelError(f"cannot pad an empty axis of {list(x.shape)} in mode {mode}")
+        if 0 in x.shape:
+            return unread(x, shape)
+
+    def f(*i: Ix) -> E:
+        at = [k - b for k, b in zip(i, before, strict=True)]
+        if mode == "constant":
+            return guard(
+                expr.all_([between(0, k, d) for k, d in zip(at, x.shape, strict=True)]), x[tuple(at)], fill
+            )
+        sides = zip(at, x.shape, before, after, strict=True)
+        return x[tuple(_padded_index(mode, k, d, b, a) for k, d, b, a in sides)]
+
+    return compute(shape, f, x.dtype)
+
+
+@lowering("CenterCropPad")
+def center_crop_pad(ctx: Ctx, x: Def, shape: Def) -> Def:
+    where = ctx.axes(2, x.rank)
+    before: list[Dim] = [0] * x.rank
+    after: list[Dim] = [0] * x.rank
+    for axis, target in zip(where, ctx.values(1, "shape"), strict=True):
+        grow = ix(target) - x.shape[axis]
+        if index.nonneg(grow):
+            before[axis] = as_dim(grow // 2)
+        elif index.nonneg(-grow):
+            before[axis] = as_dim(-((-grow) // 2))
+        else:
+            raise ctx.refuse(
+                f"axis {axis} of extent {x.shape[axis]} may grow or shrink to {target}", "fix it with --dim"
+            )
+        after[axis] = as_dim(grow - before[axis])
+    return padded(ctx, x, before, after, "constant", const(0, x.dtype.compute))
+
+
+# -- rearranging
+
+
+@lowering("DepthToSpace")
+def depth_to_space(ctx: Ctx, x: Def) -> Def:
+    b = ctx.attr_int("blocksize")
+    n, depth, h, w = x.shape
+    channels = as_dim(ix(depth) // (b * b))
+    column_first = ctx.attr_str("mode", "DCR") == "CRD"
+
+    def f(i: Ix, c: Ix, y: Ix, z: Ix) -> E:
+        block = (y % b) * b + z % b
+        return x[i, c * (b * b) + block if column_first else block * channels + c, y // b, z // b]
+
+    return compute((n, channels, as_dim(ix(h) * b), as_dim(ix(w) * b)), f, x.dtype)
+
+
+@lowering("SpaceToDepth")
+def space_to_depth(ctx: Ctx, x: Def) -> Def:
+    b = ctx.attr_int("blocksize")
+    n, channels, h, w = x.shape
+    if channels == 0:
+        return unread(x, (n, 0, as_dim(ix(h) // b), as_dim(ix(w) // b)))
+
+    column_first = ctx.attr_str("mode", "DCR") == "CRD"
+
+    def f(i: Ix, k: Ix, y: Ix, z: Ix) -> E:
+        block, c = (k % (b * b), k // (b * b)) if column_first else (k // ix(channels), k % ix(channels))
+        return x[i, c, y * b + block // b, z * b + block % b]
+
+    return compute((n, as_dim(ix(channels) * b * b), as_dim(ix(h) // b), as_dim(ix(w) // b)), f, x.dtype)
+
+
+@lowering("ReverseSequence")
+def reverse_sequence(ctx: Ctx, x: Def, lengths: Def) -> Def:
+    batch, time = ctx.axis(x.rank, 1, "batch_axis"), ctx.axis(x.rank, 0, "time_axis")
+
+    def f(*i: Ix) -> E:
+        n, k = lengths[i[batch]], ix_value(i[time])
+        at = expr.index_of(select(k < n, n - 1 - k, k), x.shape[time])
+        return x[tuple(at if axis == time else p for axis, p in enumerate(i))]
+
+    return compute(x.shape, f, x.dtype)
+
+
+@lowering("Trilu")
+def trilu(ctx: Ctx, x: Def, k: Def | None = None) -> Def:
+    """The upper (``upper`` = 1) or lower triangle of the last two axes, shifted by ``k``."""
+    upper = bool(ctx.attr_int("upper", 1))
+    shift = (
+        ix_value(0) if k is None else ix_value(ctx.values(1, "k")[0]) if ctx.is_const(1) else flat_element(k)
+    )
+
+    def f(*i: Ix) -> E:
+        diagonal = ix_value(i[-1] - i[-2])
+        return select(shift <= diagonal if upper else diagonal <= shift, x[i], const(0, x.dtype.compute))
+
+    return compute(x.shape, f, x.dtype)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What a kernel rule says: how a contraction becomes a template kernel, what layouts it needs, what it costs.
+
+A rule is ``f(ctx, inputs, plain) -> Candidate | Decline``: it sees the node, its input Defs and the plain Defs the operator
+lowers to, and offers a kernel or says why not. Rules are rows of a target; the cheapest accepted candidate wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from aotgen.ir import define, index
+from aotgen.ir.define import Def
+from aotgen.ir.index import Atom, Dim, Ix
+from aotgen.ir.program import BLOCK, Layout, Tensor
+from aotgen.ops.registry import Ctx
+
+Halo = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strided:
+    """Any layout in which every logical axis has one stride (a view of stored data). ``unit``: this axis must have
+    stride 1; ``otherwise``: the layout to copy into when the data is not stored like that."""
+
+    unit: int | None = None
+    otherwise: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Exactly this layout (packed weights and panels)."""
+
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """An activation ``[N, C, spatial...]`` with at least this halo of zeros; ``blocked``: NC..16c, else plain."""
+
+    halo: Halo
+    blocked: bool
+
+
+Need = Union[Strided, Exact, Spatial]
+DescRows = tuple[tuple[str, Dim], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelSpec:
+    """One use of a template kernel, before layouts are known.
+
+    ``needs``: one per operand. ``desc``: the descriptor's rows once every operand has its Tensor. ``axes``: fresh functor
+    axes and the accumulator's logical index in terms of them. ``tiles``: tile arguments by ISA name. ``blocked``: the
+    accumulator axis whose blocks of 16 are the lanes.
+    """
+
+    function: str
+    header: str
+    needs: tuple[Need, ...]
+    desc: Callable[[Sequence[Tensor]], DescRows]
+    axes: Callable[[], tuple[tuple[Atom, ...], tuple[Ix, ...]]]
+    tiles: Mapping[str, tuple[int, ...]]
+    lane_axis: int
+    flops: Dim
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An accepted kernel: ``spec`` applied to ``operands`` yields an accumulator of ``shape`` (f32); ``result`` says what the
+    node's output Defs are in terms of it. ``cost``: estimated nanoseconds on one core."""
+
+    spec: KernelSpec
+    operands: tuple[Def, ...]
+    shape: tuple[Dim, ...]
+    result: Callable[[Def], tuple[Def, ...]]
+    cost: float
+
+    def apply(self, origin: str) -> tuple[Def, ...]:
+        """The node's output Defs over a fresh accumulator."""
+        (acc,) = define.call(
+            "kernel",
+            self.spec.function,
+            self.operands,
+            [(self.shape, self.operands[0].dtype)],
+            spec=self.spec,
+        )
+        acc.origin = origin
+        return self.result(acc)
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """A rule's refusal, for ``aotgen explain``."""
+
+    why: str
+
+
+Rule = Callable[[Ctx, Sequence["Def | None"], Sequence["Def | None"]], Union[Candidate, Decline]]
+
+
+def lane_split(extent: Dim) -> tuple[Atom, Atom, Ix]:
+    """Block and lane variables of a blocked axis, and the logical index ``16*block + lane``."""
+    blocks = index.fresh_var((index.ix(extent) + (BLOCK - 1)) // BLOCK, "nb")
+    lane = index.fresh_var(BLOCK, "l")
+    return blocks, lane, index.var(blocks) * BLOCK + index.var(lane)
+
+
+def size_hint(d: Dim, open_dim: int = 128) -> int:
+    """A number for cost estimates: open dims count as ``open_dim``. Never appears in generated code."""
+    return int(index.ix(d).evaluate({a: open_dim for a in index.ix(d).walk() if a.kind == "dim"}))

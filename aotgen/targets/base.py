@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What a target is: data and spellings that ``lower/`` and ``emit/`` ask for. No stage tests a target's name.
+
+A *dialect* says how scalar operations, element types, folds and loops are spelled; a *schedule* is one way to lay a loop
+nest out on the machine, tried in order until one accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aotgen.core.dtypes import DType
+
+# Binding strength of C expressions; a Code is bracketed where its context binds tighter.
+PRIMARY, UNARY, MUL, ADD, SHIFT, LESS, EQUAL, BITAND, BITXOR, BITOR, AND, OR, CHOICE = range(16, 3, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A piece of C expression and how tightly its outermost operator binds."""
+
+    text: str
+    prec: int = PRIMARY
+
+    def at(self, prec: int) -> str:
+        """The text, bracketed unless it binds at least as tightly as ``prec``."""
+        return self.text if self.prec >= prec else f"({self.text})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """How one accumulator of type ``ctype`` works: starts at ``init``, ``step(acc, value)`` is its next value,
+    ``finish(acc)`` the result as the compute type. ``combine`` names how lanes are merged (an OpenMP operator, a warp
+    function); empty when they cannot be."""
+
+    ctype: str
+    init: str
+    step: Callable[[str, Code], str]
+    finish: Callable[[str], Code]
+    combine: str = ""
+
+
+class Writer(Protocol):
+    """What a schedule may write to (``emit.text.Text``)."""
+
+    def line(self, text: str = "") -> Any: ...
+    def raw(self, text: str) -> Any: ...
+    def block(self, header: str = "", close: str = "}") -> Any: ...
+    def part(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """The facts of a loop nest that a schedule decides by. Extents are ints, or None where open. ``rows``: outer
+    iterations, ``width``: the widest lane loop, ``stages``: number of stages, ``folds``: some stage folds,
+    ``spread``: some fold keeps an array of accumulators, ``row_temps``: extents of the temps that are arrays,
+    ``temp_reads_across``: a row temp is read at another lane than stored, ``serial``: one iteration, in order,
+    ``lanes_only``: every stage's only loop is its lane."""
+
+    rows: int | None
+    width: int | None
+    stages: int
+    folds: bool
+    spread: bool
+    row_temps: tuple[int | None, ...]
+    temp_reads_across: bool
+    serial: bool
+    lanes_only: bool
+
+
+class Schedule(Protocol):
+    """One way to run a nest. ``lane_loop`` opens the innermost loop; the outer ones are the emitter's own.
+
+    ``declines`` says why a nest does not fit ("" when it does). ``signature`` is the function's head given its parameters;
+    ``outer`` opens the loop over flattened outer iterations ``flat`` of ``total`` and returns the body to write into.
+    ``row_array`` declares storage for a row temp and returns how element ``i`` is spelled; ``merge`` combines a fold's
+    lanes after a lane loop. ``launch`` is how the host starts the function, "" when it is simply called.
+    """
+
+    name: str
+    local_bytes: int  # most bytes of row temps a function keeps on its stack
+    flattens: bool  # lane loops of fold-free nests are outer iterations too: one thread per element
+
+    def declines(self, nest: Nest) -> str: ...
+    def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool) -> Any: ...
+    def lane_loop(
+        self,
+        text: Any,
+        var: str,
+        lo: str,
+        hi: str,
+        index: str,
+        folds: Sequence[tuple[Fold, str]],
+        vector: bool,
+    ) -> Any: ...
+    def row_array(self, text: Any, ctype: str, name: str, size: str) -> None: ...
+    def row_element(self, name: str, at: str, lane_index: bool) -> str: ...
+    def merge(self, text: Any, fold: Fold, acc: str) -> None: ...
+    def single(self, text: Any) -> Any: ...
+    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str) -> str: ...
+
+
+class Dialect(Protocol):
+    """Spellings. Arguments of operations are ``Code``; types are compute types (``f32`` ... ``bool``) unless called storage."""
+
+    name: str
+    restrict: str
+    schedules: Sequence[Schedule]
+    includes: tuple[str, ...]
+
+    def ctype(self, dtype: DType) -> str: ...
+    def literal(self, value: Any, dtype: str) -> Code: ...
+    def op(self, name: str, dtype: str, args: Sequence[Code]) -> Code: ...
+    def cast(self, to: DType, source: str, arg: Code) -> Code: ...
+    def load(self, storage: DType, element: str) -> Code: ...
+    def store(self, storage: DType, value: Code) -> str: ...
+    def store_cast(self, storage: DType, source: str, arg: Code) -> str: ...
+    def convert_index(self, to: str, value: Code) -> Code: ...
+    def fold(self, kind: str, dtype: str, across: bool) -> Fold: ...
+    def call(self, name: str, args: Sequence[str]) -> Code: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Isa:
+    """One instruction set a CPU library can be built for. ``lanes``: floats in a vector; ``registers``: vector registers;
+    ``needs``: features the CPU must report (names as in the kernel's cpuinfo)."""
+
+    name: str
+    suffix: str
+    arch: str
+    flags: tuple[str, ...]
+    lanes: int
+    registers: int
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target family: ``dialect`` spells it, ``rules`` are its template kernels (rows with a cost, asked by
+    ``lower.anchors``), ``isas`` its variants from plain to best, ``flags`` the compiler flags every unit gets."""
+
+    name: str
+    dialect: Dialect
+    isas: tuple[Isa, ...] = ()
+    flags: tuple[str, ...] = ()
+    rules: tuple[Any, ...] = field(default=())
+
+    def isa(self, name: str) -> Isa:
+        """The variant called ``name``. Raises KeyError."""
+        return next((i for i in self.isas if i.name == name), None) or _missing(name, self.isas)
+
+
+def _missing(name: str, isas: Sequence[Isa]) -> Isa:
+    raise KeyError(f"no variant {name}; there are {', '.join(i.name for i in isas)}")

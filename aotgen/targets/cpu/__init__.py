@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Any CPU with a C++17 compiler."""
+
+from aotgen.targets.base import Target
+from aotgen.targets.cpu.dialect import DIALECT
+from aotgen.targets.cpu.isa import FLAGS, ISAS
+
+TARGET = Target("cpu", DIALECT, ISAS, FLAGS)

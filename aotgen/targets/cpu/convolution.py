@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The convolution rules: float32 Conv (1-D and 2-D) to ``kernels/cpu/conv.h`` or ``depthwise.h``; ConvTranspose as a
+stride-1 Conv over rearranged weights whose output is interleaved by a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aotgen.core import dtypes
+from aotgen.ir import define, expr, index
+from aotgen.ir.define import Def
+from aotgen.ir.index import Dim, Ix, ix
+from aotgen.ir.program import BLOCK, Tensor, packed
+from aotgen.ops.registry import Ctx
+from aotgen.targets.anchors import (
+    Candidate,
+    Decline,
+    DescRows,
+    Exact,
+    Halo,
+    KernelSpec,
+    Spatial,
+    lane_split,
+    size_hint,
+)
+from aotgen.targets.cpu import tiles
+from aotgen.targets.cpu.gemm import NS_PER_FLOP
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A convolution over one or two spatial axes, all as (h, w) pairs; 1-D has h = 1."""
+
+    rank: int
+    n: Dim
+    groups: int
+    ic: int  # per group
+    oc: int  # in all
+    out: tuple[Dim, Dim]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    halo: Halo
+
+    @property
+    def flops(self) -> Dim:
+        return index.as_dim(
+            ix(2) * self.n * self.oc * self.out[0] * self.out[1] * self.kernel[0] * self.kernel[1] * self.ic
+        )
+
+
+def conv(ctx: Ctx, inputs: Sequence[Def | None], plain: Sequence[Def | None]) -> Candidate | Decline:
+    """Conv: depthwise where groups = channels, else direct blocked convolution."""
+    x, w, out = inputs[0], inputs[1], plain[0]
+    bias = inputs[2] if len(inputs) > 2 else None
+    assert x is not None and w is not None and out is not None
+    if x.dtype is not dtypes.f32:
+        return Decline(f"conv kernels are float32, this is {x.dtype}")
+    if x.rank not in (3, 4):
+        return Decline(f"conv kernels are 1-D and 2-D, this is {x.rank - 2}-D")
+    if not all(isinstance(d, int) for d in w.shape) or 0 in (x.size, w.size, out.size):
+        return Decline("the weights have open or empty extents")
+    geo = _geometry(ctx, x, w, out)
+    if isinstance(geo, Decline):
+        return geo
+
+    def result(acc: Def) -> tuple[Def, ...]:
+        return (acc if bias is None else define.compute(acc.shape, lambda *i: acc[i] + bias[i[1]]),)
+
+    return _candidate(geo, x, w, tuple(out.shape), result)
+
+
+def _geometry(ctx: Ctx, x: Def, w: Def, out: Def) -> Geometry | Decline:
+    spatial = x.rank - 2
+    groups = ctx.attr_int("group", 1)
+    kernel = [int(d) for d in w.shape[2:]]  # type: ignore[arg-type]
+    stride = ctx.attr_ints("strides", [1] * spatial)
+    dilation = ctx.attr_ints("dilations", [1] * spatial)
+    begin = _pads_begin(ctx, x, out, kernel, stride, dilation)
+    if isinstance(begin, Decline):
+        return begin
+    halo: list[tuple[int, int]] = [(0, 0), (0, 0)]
+    for a in range(spatial):
+        last = (ix(out.shape[2 + a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] - begin[a]
+        beyond = (last - x.shape[2 + a] + 1).const()
+        if begin[a] < 0 or (beyond is None and not index.nonneg(ix(begin[a]) + 64)):
+            return Decline("negative padding")
+        after = max(0, beyond) if beyond is not None else max(0, (kernel[a] - 1) * dilation[a] - begin[a])
+        halo.append((begin[a], after))
+    pad2 = [1] * (2 - spatial)
+    return Geometry(
+        spatial,
+        x.shape[0],
+        groups,
+        int(w.shape[1]),
+        int(w.shape[0]),  # type: ignore[arg-type]
+        (out.shape[2] if spatial == 2 else 1, out.shape[-1]),
+        tuple(pad2 + kernel),  # type: ignore[arg-type]
+        tuple(pad2 + stride),
+        tuple(pad2 + dilation),
+        tuple(halo),
+    )  # type: ignore[arg-type]
+
+
+def _pads_begin(
+    ctx: Ctx, x: Def, out: Def, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> list[int] | Decline:
+    """Leading padding of each spatial axis, from ``pads`` or ``auto_pad``."""
+    spatial = len(kernel)
+    mode = ctx.attr_str("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "VALID"):
+        return ctx.attr_ints("pads", [0] * 2 * spatial)[:spatial] if mode == "NOTSET" else [0] * spatial
+    begin = []
+    for a in range(spatial):
+        total = (
+            (ix(out.shape[2 + a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] + 1 - x.shape[2 + a]
+        ).const()
+        if total is None:
+            return Decline("auto_pad over an open dim")
+        total = max(total, 0)
+        begin.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
+    return begin
+
+
+def _candidate(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], result: object) -> Candidate | Decline:
+    depthwise = geo.ic == 1 and geo.oc == geo.groups and geo.groups > 1
+    if depthwise:
+        spec = _depthwise_spec(geo, w)
+    else:
+        per_group = geo.oc // geo.groups
+        blocked = geo.ic * geo.groups >= BLOCK // 2 and (geo.groups == 1 or geo.ic % BLOCK == 0)
+        if geo.groups > 1 and per_group % BLOCK:
+            return Decline(f"{per_group} output channels a group are not a multiple of {BLOCK}")
+        spec = _direct_spec(geo, w, blocked)
+    cost = size_hint(geo.flops) * NS_PER_FLOP * (3.0 if depthwise else 1.0)
+    return Candidate(spec, (x, w), shape, result, cost)  # type: ignore[arg-type]
+
+
+def _direct_spec(geo: Geometry, w: Def, blocked: bool) -> KernelSpec:
+    weights = packed(w.shape, (0, *range(2, w.rank), 1), block_axis=0)
+    rows = size_hint(geo.out[1], 32)
+
+    def desc(t: Sequence[Tensor]) -> DescRows:
+        return (
+            *_common(geo),
+            ("G", geo.groups),
+            ("IC", geo.ic),
+            ("OC", geo.oc // geo.groups),
+            *_input_rows(geo, t[0]),
+            ("wP", t[1].layout.strides[0]),
+        )
+
+    return KernelSpec(
+        "conv",
+        "conv.h",
+        (Spatial(geo.halo, blocked), Exact(weights)),
+        desc,
+        lambda: _axes(geo),
+        tiles.choose(rows, geo.oc // geo.groups),
+        lane_axis=1,
+        flops=geo.flops,
+    )
+
+
+def _depthwise_spec(geo: Geometry, w: Def) -> KernelSpec:
+    weights = packed(w.shape, (0, *range(1, w.rank)), block_axis=0)
+
+    def desc(t: Sequence[Tensor]) -> DescRows:
+        rows = dict(_input_rows(geo, t[0]))
+        return (*_common(geo), ("C", geo.oc), *((k, rows[k]) for k in ("xN", "xCB", "xH", "xW")))
+
+    return KernelSpec(
+        "depthwise",
+        "depthwise.h",
+        (Spatial(geo.halo, True), Exact(weights)),
+        desc,
+        lambda: _axes(geo),
+        tiles.depthwise(geo.out, geo.stride),
+        lane_axis=1,
+        flops=geo.flops,
+    )
+
+
+def _common(geo: Geometry) -> DescRows:
+    pairs = (("O", geo.out), ("K", geo.kernel), ("S", geo.stride), ("D", geo.dilation))
+    return (("N", geo.n), *((f"{p}{a}", v[i]) for p, v in pairs for i, a in enumerate("HW")))
+
+
+def _input_rows(geo: Geometry, x: Tensor) -> DescRows:
+    """Input strides: between batches, channel blocks, channels of a block, rows and columns; and the block size."""
+    s, lay = x.layout.strides, x.layout
+    blocked = lay.block_axis == 1
+    return (
+        ("xN", s[0]),
+        ("xCB", s[1] if blocked else index.as_dim(ix(s[1]) * geo.ic * geo.groups)),
+        ("xC", 1 if blocked else s[1]),
+        ("IB", BLOCK if blocked else geo.ic * geo.groups),
+        ("xH", s[2] if geo.rank == 2 else 0),
+        ("xW", s[-1]),
+    )
+
+
+def _axes(geo: Geometry) -> tuple[tuple[index.Atom, ...], tuple[Ix, ...]]:
+    n, h, w = (index.fresh_var(ix(e), s) for e, s in ((geo.n, "n"), (geo.out[0], "h"), (geo.out[1], "w")))
+    cb, lane, channel = lane_split(geo.oc)
+    spatial = (index.var(h), index.var(w)) if geo.rank == 2 else (index.var(w),)
+    return (n, cb, h, w, lane), (index.var(n), channel, *spatial)
+
+
+def conv_transpose(
+    ctx: Ctx, inputs: Sequence[Def | None], plain: Sequence[Def | None]
+) -> Candidate | Decline:
+    """``y[oc, o] = sum_t x[j - t] w'[(r, oc), t]`` with ``o + pad = s*j + r``: one stride-1 Conv to ``s`` times as many
+    channels (zero-padded taps where the stride does not divide the kernel), then an interleaving view."""
+    x, w, out = inputs[0], inputs[1], plain[0]
+    bias = inputs[2] if len(inputs) > 2 else None
+    assert x is not None and w is not None and out is not None
+    spatial = x.rank - 2
+    if x.dtype is not dtypes.f32 or spatial not in (1, 2):
+        return Decline("conv kernels are float32, 1-D and 2-D")
+    if ctx.attr_int("group", 1) != 1 or any(d != 1 for d in ctx.attr_ints("dilations", [1] * spatial)):
+        return Decline("transposed convolution kernels take one group and no dilation")
+    if not all(isinstance(d, int) for d in (*w.shape, *x.shape[2:])) or 0 in (x.size, w.size, out.size):
+        return Decline("the weights or the image have open or empty extents")
+    stride = ctx.attr_ints("strides", [1] * spatial)
+    kernel = [int(d) for d in w.shape[2:]]  # type: ignore[arg-type]
+    if ctx.attr_str("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or ctx.has("output_shape"):
+        return Decline("automatic output padding")
+    pads = ctx.attr_ints("pads", [0] * 2 * spatial)[:spatial]
+    return _transposed(x, w, bias, out, kernel, stride, pads)
+
+
+def _transposed(
+    x: Def, w: Def, bias: Def | None, out: Def, kernel: list[int], stride: list[int], pads: list[int]
+) -> Candidate | Decline:
+    spatial, oc, ic = x.rank - 2, int(w.shape[1]), int(w.shape[0])  # type: ignore[arg-type]
+    taps = [-(-k // s) for k, s in zip(kernel, stride, strict=True)]
+    phases = 1
+    for s in stride:
+        phases *= s
+    w2 = _phase_weights(w, kernel, stride, taps, phases, oc, ic)
+    # Enough steps j for every output o = s*j + r - pad (output_padding included).
+    steps = [-(-(int(o) + p) // s) for o, p, s in zip(out.shape[2:], pads, stride, strict=True)]  # type: ignore[arg-type]
+    halo = tuple((t - 1, max(0, n - int(d))) for t, n, d in zip(taps, steps, x.shape[2:], strict=True))  # type: ignore
+    pad2 = [1] * (2 - spatial)
+    geo = Geometry(
+        spatial,
+        x.shape[0],
+        1,
+        ic,
+        phases * oc,
+        (steps[0] if spatial == 2 else 1, steps[-1]),
+        tuple(pad2 + taps),
+        (1, 1),
+        (1, 1),
+        ((0, 0), (0, 0), *halo),
+    )  # type: ignore[arg-type]
+
+    def result(acc: Def) -> tuple[Def, ...]:
+        def at(*i: Ix) -> expr.E:
+            channel, place = ix(0), []
+            for o, p, s in zip(i[2:], pads, stride, strict=True):
+                channel = channel * s + (o + p) % s
+                place.append((o + p) // s)
+            value = acc[(i[0], channel * oc + i[1], *place)]
+            return value if bias is None else value + bias[i[1]]
+
+        return (define.compute(out.shape, at, out.dtype),)
+
+    return _candidate(geo, x, w2, (x.shape[0], phases * oc, *steps), result)
+
+
+def _phase_weights(
+    w: Def, kernel: list[int], stride: list[int], taps: list[int], phases: int, oc: int, ic: int
+) -> Def:
+    """``w'[(r, oc), ic, t] = w[ic, oc, (T-1-t)*s + r]``, 0 beyond the kernel."""
+
+    def at(c: Ix, i: Ix, *t: Ix) -> expr.E:
+        phase, where, inside = c // oc, [], []
+        for k, s, n, tap in reversed(list(zip(kernel, stride, taps, t, strict=True))):
+            phase, r = (phase // s, phase % s)
+            q = (n - 1 - tap) * s + r
+            where.append(q)
+            inside.append(expr.ge0(k - 1 - q))
+        value = w[(i, c % oc, *reversed(where))]
+        return expr.guard(expr.all_(inside), value, expr.const(0.0, "f32"))
+
+    return define.compute((phases * oc, ic, *taps), at, w.dtype)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""A built library as a Python object: NumPy arrays in by name, NumPy arrays out."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aotgen.core import dtypes
+from aotgen.core.errors import AotgenError, ToolchainError, UsageError
+from aotgen.toolchain.compiler import read_manifest
+
+Arrays = dict[str, NDArray[Any]]
+ALIGN = 64
+
+
+class RunError(AotgenError):
+    """The library refused to run; ``status`` is its code."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """``size`` bytes that start at a multiple of ``ALIGN``."""
+    raw = np.zeros(size + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    return raw[start:start + size]
+
+
+class Library:
+    """One loaded library. Holds its workspace between runs; use one object per thread."""
+
+    def __init__(self, folder: Path, library: Path | None = None) -> None:
+        self.manifest = read_manifest(folder)
+        self.name: str = self.manifest["name"]
+        path = library or folder / "lib" / f"lib{self.name}.so"
+        try:
+            self._lib = ctypes.CDLL(str(path.resolve()))
+        except OSError as error:
+            raise ToolchainError(f"{path} cannot be loaded: {error}") from error
+        self._declare()
+        self._workspace = aligned(0)
+        self._weights = self._map_weights(folder)
+
+    def _declare(self) -> None:
+        def struct(name: str, fields: list[tuple[str, Any]]) -> Any:
+            return type(name, (ctypes.Structure,), {"_fields_": fields})
+
+        ports = self.manifest["inputs"], self.manifest["outputs"]
+        self._Inputs, self._Outputs = (struct(kind, [(p["member"], ctypes.c_void_p) for p in rows] or
+                                              [("unused", ctypes.c_void_p)])
+                                       for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True))
+        fields = [("size", ctypes.c_uint32), ("threads", ctypes.c_int32), ("workspace", ctypes.c_void_p),
+                  ("workspace_size", ctypes.c_size_t), ("weights", ctypes.c_void_p), ("pool", ctypes.c_void_p)]
+        if self.manifest["dims"]:
+            dims = struct("Dims", [(d["member"], ctypes.c_int64) for d in self.manifest["dims"]])
+            fields.append(("dims", dims))
+        self._Call = struct("Call", fields)
+        for symbol, result in (("run", ctypes.c_int), ("workspace_size", ctypes.c_size_t),
+                               ("output_shape", ctypes.c_int), ("input_shape", ctypes.c_int),
+                               ("status_str", ctypes.c_char_p)):
+            getattr(self._lib, f"{self.name}_{symbol}").restype = result
+
+    def _map_weights(self, folder: Path) -> NDArray[np.uint8] | None:
+        weights = self.manifest["weights"]
+        if weights["mode"] != "file":
+            return None
+        return np.memmap(folder / weights["file"], np.uint8, "r")
+
+    def _function(self, name: str) -> Any:
+        return getattr(self._lib, f"{self.name}_{name}")
+
+    def dims_of(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+        """Open dims by name, read off the shapes of ``inputs``. Raises UsageError where they contradict each other."""
+        out: dict[str, int] = {}
+        names = {d["name"] for d in self.manifest["dims"]}
+        for port in self.manifest["inputs"]:
+            if port["name"] not in inputs:
+                continue
+            for extent, given in zip(port["shape"], inputs[port["name"]].shape, strict=False):
+                if extent in names and out.setdefault(extent, given) != given:
+                    raise UsageError(f"dim {extent} is both {out[extent]} and {given}", node=port["name"])
+        return out
+
+    def _call(self, dims: Mapping[str, int], threads: int) -> Any:
+        call = self._Call()
+        call.size, call.threads = ctypes.sizeof(call), threads
+        for row in self.manifest["dims"]:
+            if row["name"] not in dims:
+                raise UsageError(f"dim {row['name']} is open and no input tells it: give its value")
+            setattr(call.dims, row["member"], dims[row["name"]])
+        if self._weights is not None:
+            call.weights = self._weights.ctypes.data
+        size = self._function("workspace_size")(ctypes.byref(call))
+        if size > self._workspace.size:
+            self._workspace = aligned(size)
+        call.workspace, call.workspace_size = self._workspace.ctypes.data, size
+        return call
+
+    def _shape(self, kind: str, call: Any, number: int) -> tuple[int, ...]:
+        shape = (ctypes.c_int64 * 8)()
+        rank = self._function(f"{kind}_shape")(ctypes.byref(call), ctypes.c_int(number), shape)
+        return tuple(shape[:max(rank, 0)])
+
+    def _bind_inputs(self, call: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[Any, list[NDArray[Any]]]:
+        bound, kept = self._Inputs(), []
+        for n, port in enumerate(self.manifest["inputs"]):
+            if port["name"] not in inputs:
+                raise UsageError("input is missing", node=port["name"])
+            array = np.asarray(inputs[port["name"]])
+            want, shape = dtypes.of(port["dtype"]).numpy, self._shape("input", call, n)
+            if array.dtype != want or array.shape != shape:
+                raise UsageError(f"input is {array.dtype}{list(array.shape)}, not {want}{list(shape)}", node=port["name"])
+            kept.append(np.ascontiguousarray(array))
+            setattr(bound, port["member"], kept[-1].ctypes.data)
+        return bound, kept
+
+    def prepare(self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None,
+                threads: int = 0) -> Prepared:
+        """Bind ``inputs`` and fresh outputs; the result can be run many times."""
+        call = self._call({**self.dims_of(inputs), **(dims or {})}, threads)
+        bound, kept = self._bind_inputs(call, inputs)
+        results, outputs = self._Outputs(), Arrays()
+        for n, port in enumerate(self.manifest["outputs"]):
+            shape, dtype = self._shape("output", call, n), dtypes.of(port["dtype"]).numpy
+            nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            outputs[port["name"]] = aligned(nbytes).view(dtype).reshape(shape)
+            setattr(results, port["member"], outputs[port["name"]].ctypes.data)
+        return Prepared(self, call, bound, results, outputs, [*kept, self._workspace])
+
+    def run(self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None,
+            threads: int = 0) -> Arrays:
+        """Outputs by name. ``dims``: open dims that no input's shape tells. Raises RunError when the library refuses."""
+        prepared = self.prepare(inputs, dims=dims, threads=threads)
+        prepared.run()
+        return prepared.outputs
+
+
+class Prepared:
+    """A library bound to its arguments: ``run`` costs one foreign call."""
+
+    def __init__(self, library: Library, call: Any, inputs: Any, outputs: Any, arrays: Arrays, kept: list[Any]) -> None:
+        self._library, self._kept, self.outputs = library, kept, arrays
+        self._args = ctypes.byref(inputs), ctypes.byref(outputs), ctypes.byref(call)
+        self._structs = inputs, outputs, call
+        self._run = library._function("run")
+
+    def run(self) -> None:
+        """One inference."""
+        status = self._run(*self._args)
+        if status != 0:
+            text = self._library._function("status_str")(status)
+            raise RunError(f"{self._library.name}_run: {text.decode()}", status)
+
+    def time(self, runs: int) -> list[float]:
+        """Seconds of each of ``runs`` inferences."""
+        out = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            self.run()
+            out.append(time.perf_counter() - start)
+        return out
+
+
+def load(folder: Path, library: Path | None = None) -> Library:
+    """The library built in ``folder``."""
+    return Library(folder, library)

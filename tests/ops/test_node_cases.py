@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The conformance cases of the onnx package, one operator each: lowered, interpreted and compared with the expected
+outputs. Operators without a lowering (or expansion) are skipped, so new ones are picked up as they appear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.backend.test.case import node as node_cases
+
+from aotgen.core import dtypes
+from aotgen.core.errors import UnsupportedError
+from aotgen.ir.graph import TensorType, Value
+from aotgen.ops import registry
+from aotgen.ops.builder import Builder
+from check import attributes, run_graph, same
+
+# prefix of a case's name -> why it is not compared
+EXCLUDED: dict[str, str] = {
+    "test_cast_e8m0_FLOAT": "casts to float8e8m0 are refused",
+    "test_equal_string": "string comparison is refused",
+    "test_training_dropout": "training-mode Dropout is random and refused",
+}
+LOOSE = {"f16": 4e-3, "bf16": 2e-2, "f32": 2e-5}
+
+
+def collected() -> Iterator[Any]:
+    for case in node_cases.collect_testcases(None):
+        nodes = case.model.graph.node
+        if len(nodes) == 1 and registry.find(nodes[0].op_type, nodes[0].domain) is not None and not any(
+                a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in nodes[0].attribute):
+            yield case
+
+
+CASES = {case.name: case for case in collected()}
+
+
+def array_of(value: Any) -> np.ndarray[Any, Any]:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
+
+
+def evaluate(case: Any, feeds: dict[str, np.ndarray[Any, Any]], most: int, kinds: str) -> list[np.ndarray[Any, Any]]:
+    """The outputs, with inputs of a NumPy kind in ``kinds`` and at most ``most`` elements known at compile time."""
+    node = case.model.graph.node[0]
+    b = Builder("case")
+    values: dict[str, Value] = {}
+    data: dict[Value, np.ndarray[Any, Any]] = {}
+    for name, a in feeds.items():
+        if a.dtype.kind in kinds and a.size <= most:
+            values[name] = b.constant(a)
+        else:
+            v = values[name] = b.input(name, TensorType(dtypes.of(a.dtype), tuple(map(int, a.shape))))
+            data[v] = a
+    outs = b.node(node.op_type, [values[n] if n else None for n in node.input], attributes(node), domain=node.domain,
+                  names=list(node.output))
+    return run_graph(b.graph([v for v in outs if v is not None]), data)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_case(name: str) -> None:
+    reason = next((why for prefix, why in EXCLUDED.items() if name.startswith(prefix)), None)
+    if reason:
+        pytest.skip(reason)
+    case = CASES[name]
+    used = [i.name for i in case.model.graph.input]
+    for inputs, outputs in case.data_sets:
+        feeds = {n: array_of(v) for n, v in zip(used, inputs, strict=True)}
+        for attempt in ((0, ""), (64, "iu"), (1024, "iufb")):
+            try:
+                got = evaluate(case, feeds, *attempt)
+                break
+            except UnsupportedError:
+                if attempt[0] == 1024:
+                    raise
+        for g, w in zip(got, outputs, strict=True):
+            t = dtypes.of(g.dtype)
+            same(g, array_of(w), LOOSE.get(t.name), dtype_too=not np.isscalar(w))
