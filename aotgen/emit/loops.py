@@ -20,7 +20,7 @@ from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ir.program import LoopNest, Stage, Stmt, Tensor
-from aotgen.targets.base import Code, Dialect, Fold, Nest, Schedule
+from aotgen.targets.base import ADD, MUL, UNARY, Code, Dialect, Fold, Nest, Schedule
 from aotgen.targets.cfamily import COMPUTE_CTYPE
 
 
@@ -100,9 +100,8 @@ class _NestPrinter(ScalarPrinter):
 
     # -- the function
     def run(self) -> PrintedKernel:
-        top = self.body.part()
-        function = Scope(self.body.part(), known=())
-        self._temps(top)
+        function = Scope(self.body.part())
+        self._temps(self.body, function)
         total = index.prod_dims([a.ext for a in self.nest.outer if a.ext is not None])
         spelled = self.index(total, function).text
         single = self.nest.outer[0] if len(self.nest.outer) == 1 and self.nest.outer[0].lo == 0 else None
@@ -152,16 +151,16 @@ class _NestPrinter(ScalarPrinter):
     def _decode(self, v: Atom, scope: Scope, flat: str, below: Ix, n: int) -> Callable[[], str]:
         def define() -> str:
             name = self.names.numbered("i")
-            text = flat if below == 1 else f"{flat} / {self.index(below, scope).at(15)}"
-            text = text if n == 0 else f"{text} % {self.index(v.ext or 0, scope).at(15)}"
-            lo = "" if v.lo == 0 else f" + {self.index(v.lo or 0, scope).at(14)}"
+            text = flat if below == 1 else f"{flat} / {self.index(below, scope).at(MUL + 1)}"
+            text = text if n == 0 else f"{text} % {self.index(v.ext or 0, scope).at(MUL + 1)}"
+            lo = "" if v.lo == 0 else f" + {self.index(v.lo or 0, scope).at(ADD + 1)}"
             scope.text.line(f"const {self.index_type} {name} = {text}{lo};")
             return name
 
         return define
 
     # -- storage
-    def _temps(self, text: Text) -> None:
+    def _temps(self, text: Text, scope: Scope) -> None:
         """Row temps: on the stack up to the schedule's limit, the largest ones beyond it in scratch memory."""
         arrays = [t for t in self.nest.temps if t.shape]
         spill = nests.spilled(arrays, self.schedule.local_bytes)
@@ -171,19 +170,15 @@ class _NestPrinter(ScalarPrinter):
             text.comment(f"{name}: {t.name or 'row'}")
             if t in spill:
                 ctype = self.dialect.ctype(t.dtype)
-                at = self._reserve(t.size, t.dtype.bytes)
+                at = self.index(self.scratch, scope).at(ADD + 1)
+                self.scratch = self.scratch + (index.ix(t.size) * t.dtype.bytes + 63) // 64 * 64
                 where = "static_cast<unsigned char*>(scratch)"
                 text.line(f"{ctype}* {self.dialect.restrict} {name} = reinterpret_cast<{ctype}*>({where} + {at});")
             else:
                 self.schedule.row_array(text, self.dialect.ctype(t.dtype), name, str(nests.upper(t.size)))
         if self.scratch.terms:
             mine.line("scratch = static_cast<unsigned char*>(scratch) + static_cast<ptrdiff_t>(tid) * "
-                      f"({self.index(self.scratch, Scope(text)).text});")
-
-    def _reserve(self, size: Dim, each: int) -> str:
-        at = self.index(self.scratch, Scope(Text())).text
-        self.scratch = self.scratch + (index.ix(size) * each + 63) // 64 * 64
-        return at
+                      f"{self.index(self.scratch, scope).at(UNARY)};")
 
     def _scalar_temps(self, text: Text) -> None:
         for t in self.nest.temps:

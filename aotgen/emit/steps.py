@@ -31,7 +31,6 @@ from aotgen.ir.program import (
     Step,
     Tensor,
     reads,
-    walk_steps,
     writes,
 )
 from aotgen.plan.barriers import waits_each_trip
@@ -220,7 +219,7 @@ def _argument(value: object) -> str:
     if isinstance(value, str):
         return literal(value)
     if isinstance(value, float):
-        return f"{value!r}" if value == value and abs(value) != float("inf") else f"__builtin_{_special(value)}()"
+        return _float(value)
     if isinstance(value, (int, index.Ix)):
         return dims_text.spell(value)
     if isinstance(value, (tuple, list)):
@@ -228,8 +227,9 @@ def _argument(value: object) -> str:
     raise InternalError(f"a library function is passed {value!r}")
 
 
-def _special(value: float) -> str:
-    return 'nan("")'[:-2] if value != value else "inf" if value > 0 else "inf"
-
-
-__all__ = ["StepWriter", "descriptor", "flops_text", "walk_steps"]
+def _float(value: float) -> str:
+    if value != value:
+        return '__builtin_nan("")'
+    if abs(value) == float("inf"):
+        return "-__builtin_inf()" if value < 0 else "__builtin_inf()"
+    return repr(value)

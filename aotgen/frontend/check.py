@@ -43,6 +43,7 @@ def ordered(
 
     Raises ModelError for a name defined twice, a name nobody defines, and a cycle.
     """
+    nodes = _without_restated(nodes)
     producer: dict[str, int] = {}
     for k, node in enumerate(nodes):
         for name in filter(None, node.output):
@@ -61,6 +62,12 @@ def ordered(
             raise ModelError(f"output '{name}' of graph '{graph}' is not computed by any node")
     needed = _needed(producer, reads, outputs)
     return [nodes[k] for k in _sorted(nodes, needed, producer, reads)]
+
+
+def _without_restated(nodes: Sequence[NodeProto]) -> Sequence[NodeProto]:
+    """Of Constant nodes that define the same name, the last stands, as in onnxruntime; exporters do write such models."""
+    last = {n.output[0]: k for k, n in enumerate(nodes) if n.op_type == "Constant" and n.output}
+    return [n for k, n in enumerate(nodes) if n.op_type != "Constant" or not n.output or last[n.output[0]] == k]
 
 
 def names_read(node: NodeProto) -> Iterator[str]:

@@ -11,7 +11,8 @@ from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.frontend.attributes import type_of
 from aotgen.frontend.opset import Draft, tensor_type
-from aotgen.ir.graph import AnyType, TensorType
+from aotgen.ir.graph import AnyType, Constant, Graph, TensorType
+from aotgen.ops.builder import Builder
 
 BodyTypes = Callable[[str, GraphProto], Sequence[AnyType]]
 
@@ -23,6 +24,16 @@ def body_types(draft: Draft) -> BodyTypes:
     if draft.domain == "" and draft.op == "Scan":
         return lambda _, graph: _scan(draft)
     return lambda _, graph: [type_of(i.type) for i in graph.input]
+
+
+def nan_body(parent: Builder, name: str, like: Graph) -> Graph:
+    """A body without inputs whose outputs have the types of those of ``like`` and are NaN everywhere."""
+    b = Builder(name, parent)
+    outputs = []
+    for v in like.outputs:
+        extents = b.constant(Constant.of_dims(tuple(v.shape), (len(v.shape),), dtypes.i64), "extents")
+        outputs.append(b.op("Expand", [b.scalar(float("nan"), v.dtype), extents]))
+    return b.graph(outputs)
 
 
 def _loop(draft: Draft) -> list[AnyType]:

@@ -110,6 +110,8 @@ class _Binder:
             raise UsageError(f"--input-shape {info.name}={_commas(shape)}: extents cannot be negative")
         if declared is None:
             return
+        if not declared and all(d == 1 for d in shape):
+            return  # a scalar given as one element, which onnxruntime takes too
         if len(declared) != len(shape):
             raise UsageError(
                 f"--input-shape {info.name}={_commas(shape)}: the model declares {len(declared)} dims ({_commas(declared)})"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,9 +19,9 @@ from aotgen.frontend import check, control, functions
 from aotgen.frontend.attributes import attributes_of, plain
 from aotgen.frontend.dims import bind_inputs
 from aotgen.frontend.load import Source, domain_versions
-from aotgen.frontend.opset import Draft, Results, adapt, schema_of, small_constant, version_of
+from aotgen.frontend.opset import Draft, Results, adapt, has_adapter, small_constant, version_of
 from aotgen.frontend.scope import Frame, Missing
-from aotgen.ir.graph import AnyType, Constant, Graph, Node, Value
+from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
 from aotgen.ops.builder import KNOWN_LIMIT, TYPE_RULES, Builder
 from aotgen.passes.evaluate import contents_of, is_deterministic
@@ -33,6 +34,7 @@ def import_model(source: Source, options: CompileOptions, errors: list[AotgenErr
     importer = _Importer(source, errors)
     graph = source.model.graph
     stored = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    stored |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}  # inputs with a default are constants
     inputs = [i for i in graph.input if i.name not in stored]
     if len({i.name for i in inputs}) != len(inputs):
         raise ModelError("two inputs of the graph have the same name")
@@ -106,13 +108,11 @@ class _Importer:
     def _unknown(self, frame: Frame, proto: NodeProto, origin: str) -> AotgenError | None:
         """The error for an operator nobody knows, for a node that cannot be read because its inputs are missing."""
         domain = _domain(proto.domain)
-        known = _is_known(proto.op_type, domain) or proto.op_type == "Constant"
-        if known or functions.local_key(proto) in self.local or _has_function(proto.op_type, domain):
+        if functions.local_key(proto) in self.local or (proto.op_type == "Constant" and not domain):
             return None
-        if schema_of(proto.op_type, domain, frame.opsets.get(domain, 1)) is not None and domain == "":
-            draft = Draft(proto.op_type, domain, 1, [], list(proto.output))
-            return None if _renamed(draft) else _no_such_operator(draft, origin)
-        return _no_such_operator(Draft(proto.op_type, domain, 1, [], []), origin)
+        if _is_known(proto.op_type, domain) or has_adapter(proto.op_type, domain) or _has_function(proto.op_type, domain):
+            return None
+        return _no_such_operator(proto.op_type, domain, origin)
 
     def _results(self, frame: Frame, proto: NodeProto, origin: str) -> Results:
         where = f"{proto.op_type} {origin}"
@@ -120,7 +120,7 @@ class _Importer:
         inputs = [frame.find(name) for name in proto.input]
         attrs, graphs = attributes_of(proto.attribute, frame.folder, frame.attrs, where)
         if functions.local_key(proto) in self.local:
-            return self._call(frame, self.local[functions.local_key(proto)], inputs, attrs, [], origin)
+            return self._call(frame, self.local[functions.local_key(proto)], inputs, list(proto.output), attrs, [], origin)
         if domain not in frame.opsets and domain == "":
             raise ModelError("the model declares no operator set for the default domain")
         check.check_proto(proto, frame.opsets)
@@ -142,13 +142,15 @@ class _Importer:
         check.check_types(draft)
         if _is_known(draft.op, draft.domain):
             types = control.body_types(draft)
+            if draft.op == "If" and draft.domain == "" and self.errors is None:
+                return self._build(frame.builder, draft, self._branches(frame, draft))
             bodies = {name: self.body(frame, g, types(name, g)) for name, g in draft.graphs.items()}
             return self._build(frame.builder, draft, bodies)
         function = functions.schema_function(draft)
         if function is None:
-            raise _no_such_operator(draft, draft.origin)
+            raise _no_such_operator(draft.op, draft.domain, draft.origin)
         defaults = functions.schema_defaults(draft.op, draft.domain)
-        return self._call(frame, function, draft.inputs, draft.attrs, defaults, draft.origin)
+        return self._call(frame, function, draft.inputs, draft.outputs, draft.attrs, defaults, draft.origin)
 
     def _build(self, b: Builder, draft: Draft, bodies: dict[str, Graph]) -> Results:
         before = len(b.nodes)
@@ -157,6 +159,27 @@ class _Importer:
         if len(b.nodes) == before + 1:
             _fold_small(b, b.nodes[-1])
         return results
+
+    def _branches(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
+        """Both branches of an If. One whose extents contradict each other cannot run at the sizes being compiled (it is
+        meant for others: a second sample rate); it yields NaN, and a warning says so."""
+        bodies: dict[str, Graph] = {}
+        failed: dict[str, ModelError] = {}
+        for name, graph in draft.graphs.items():
+            try:
+                bodies[name] = self.body(frame, graph, [])
+            except ModelError as e:
+                failed[name] = e
+        if len(bodies) == 1 and len(failed) == 1:
+            (name, error), = failed.items()
+            (other,) = bodies.values()
+            if all(isinstance(v.type, TensorType) and v.dtype.is_float for v in other.outputs):
+                warnings.warn(f"{draft.where()}: {name} cannot run at these input sizes and yields NaN ({error.message()})",
+                              stacklevel=2)
+                return {name: control.nan_body(frame.builder, draft.graphs[name].name, other), **bodies}
+        for error in failed.values():
+            raise error
+        return bodies
 
     def _constant_branch(self, frame: Frame, draft: Draft) -> Results | None:
         """An If whose condition is known is the branch taken."""
@@ -171,9 +194,9 @@ class _Importer:
             raise Missing(f"branch '{graph.name}' has errors")
         return tuple(outputs)
 
-    def _call(self, frame: Frame, function: FunctionProto, inputs: Sequence[Value | None], attrs: dict[str, Any],
-              schema_defaults: list[onnx.AttributeProto], origin: str) -> Results:
-        """Read the body of ``function`` in place of a call."""
+    def _call(self, frame: Frame, function: FunctionProto, inputs: Sequence[Value | None], outputs: Sequence[str],
+              attrs: dict[str, Any], schema_defaults: list[onnx.AttributeProto], origin: str) -> Results:
+        """Read the body of ``function`` in place of a call; ``outputs``: what the call names its results ('': unused)."""
         if frame.depth > functions.MAX_DEPTH:
             raise ModelError(f"function '{function.name}' calls itself")
         if len(inputs) > len(function.input):
@@ -184,12 +207,10 @@ class _Importer:
         absent = {name for k, name in enumerate(function.input) if k >= len(inputs) or inputs[k] is None}
         inner.values.update(zip(function.input, inputs, strict=False))
         nodes = [_without(node, absent) for node in function.node]
-        for node in check.ordered(nodes, inner.knows, function.output, function.name):
+        wanted = [name for name, out in zip(function.output, outputs, strict=False) if out]
+        for node in check.ordered(nodes, inner.knows, wanted, function.name):
             self.node(inner, node)
-        return tuple(self._needed(inner, name) for name in function.output)
-
-    def _needed(self, frame: Frame, name: str) -> Value | None:
-        return frame.find(name)
+        return tuple(inner.find(name) if out else None for name, out in zip(function.output, outputs, strict=False))
 
 
 def _without(node: NodeProto, absent: set[str]) -> NodeProto:
@@ -217,17 +238,11 @@ def _has_function(op: str, domain: str) -> bool:
     return schema is not None and (schema.has_function or schema.has_context_dependent_function)
 
 
-def _renamed(draft: Draft) -> bool:
-    return draft.op in ("Upsample", "Scatter")
-
-
-def _no_such_operator(draft: Draft, origin: str) -> AotgenError:
-    name = f"{draft.domain}.{draft.op}" if draft.domain else draft.op
-    where = f"{draft.op} {origin}".strip()
-    if functions.newest_schema(draft.op, draft.domain) is None:
-        return UnsupportedError(f"unknown operator {name}", node=where, hint="`aotgen ops` lists the operators that compile")
-    return UnsupportedError(f"operator {name} is not supported yet", node=where,
-                            hint="`aotgen ops` lists the operators that compile")
+def _no_such_operator(op: str, domain: str, origin: str) -> AotgenError:
+    name = f"{domain}.{op}" if domain else op
+    known = functions.newest_schema(op, domain) is not None
+    return UnsupportedError(f"operator {name} is not supported yet" if known else f"unknown operator {name}",
+                            node=f"{op} {origin}".strip(), hint="`aotgen ops` lists the operators that compile")
 
 
 def _constant(attrs: dict[str, Any], where: str) -> Constant:

@@ -131,6 +131,12 @@ def version_of(op: str, domain: str, opset: int) -> int:
     return schema.since_version if schema is not None else 1
 
 
+def has_adapter(op: str, domain: str) -> bool:
+    """Is there a row that gives an old or dropped operator its meaning?"""
+    _load_families()
+    return (domain, op) in TABLE
+
+
 def adapt(draft: Draft, b: Builder) -> None:
     """Bring ``draft`` to the newest version of its operator (or to results built by an adapter)."""
     _load_families()

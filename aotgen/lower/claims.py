@@ -26,7 +26,10 @@ LOAD_LIMIT = 12  # tensors an epilogue reads per output
 
 @dataclass(slots=True)
 class _Chain:
-    """What is known inside one kernel's epilogue: the logical index and the value of each claimed Def."""
+    """What is known inside one kernel's epilogue: the logical index and the value of each claimed Def. ``taken``: Defs that
+    other epilogues compute."""
+
+    taken: frozenset[Def]
 
     at: dict[Def, tuple[Ix, ...]] = field(default_factory=dict)
     value: dict[Def, E] = field(default_factory=dict)
@@ -41,18 +44,19 @@ def claim(outputs: Sequence[Def], fixed: frozenset[Def]) -> None:
         for r in d.reads():
             users.setdefault(r, []).append(d)
     rank = {d: n for n, d in enumerate(order)}
+    taken: set[Def] = set()
     for acc in order:
         if acc.call is not None and acc.call.kind == "kernel" and "epilogue" not in acc.call.params:
-            _claim_one(acc, users, rank, fixed)
+            taken |= _claim_one(acc, users, rank, fixed, taken)
 
 
-def _claim_one(
-    acc: Def, users: Mapping[Def, list[Def]], rank: Mapping[Def, int], fixed: frozenset[Def]
-) -> None:
+def _claim_one(acc: Def, users: Mapping[Def, list[Def]], rank: Mapping[Def, int], fixed: frozenset[Def],
+               taken: set[Def]) -> set[Def]:
+    """Claim for one accumulator; the Defs its epilogue computes."""
     assert acc.call is not None
     spec: KernelSpec = acc.call.params["spec"]
     axes, at = spec.axes()
-    chain = _Chain({acc: at}, {acc: acc[at]})
+    chain = _Chain(frozenset(taken), {acc: at}, {acc: acc[at]})
     last = acc
     while last not in fixed:
         following = _meeting_point(last, users, rank, fixed, chain)
@@ -60,13 +64,14 @@ def _claim_one(
             break
         last = following
     _become_call(acc, last, axes, chain, spec)
+    return {*chain.at} - {acc}
 
 
 def _meeting_point(
     start: Def, users: Mapping[Def, list[Def]], rank: Mapping[Def, int], fixed: frozenset[Def], chain: _Chain
 ) -> Def | None:
     """The Def in which all uses of ``start`` meet, with everything up to it added to ``chain``; None when there is none."""
-    trial = _Chain(dict(chain.at), dict(chain.value))
+    trial = _Chain(chain.taken, dict(chain.at), dict(chain.value))
     frontier = set(users.get(start, []))
     for _ in range(REGION_LIMIT):
         if not frontier:
@@ -87,7 +92,7 @@ def _meeting_point(
 
 def _add(d: Def, chain: _Chain) -> bool:
     """Express ``d`` at the accumulator's point, if it is pointwise, f32 and reads each claimed Def at one fitting index."""
-    if d.expr is None or d.red is not None or d.dtype is not dtypes.f32:
+    if d in chain.taken or d.expr is None or d.red is not None or d.dtype is not dtypes.f32:
         return False
     loads = expr.loads_of(d.expr)
     if len(loads) > LOAD_LIMIT or any(ld.dtype != "f32" for ld in loads):
@@ -129,13 +134,14 @@ def _all_indices(e: E) -> list[Ix]:
 
 
 def _through_views(d: Def, at: tuple[Ix, ...]) -> E | None:
-    """A load through pure views and constants-in-expressions, so that a broadcast bias is read where it lives."""
-    if d.red is None and d.expr is not None and (d.expr.op in ("load", "const")):
-        inner = expr.rebuild(d.expr, dict(zip(d.axes, at, strict=True)))
-        if inner.op != "load":
-            return inner
-        return _through_views(*inner.attr) or inner
-    return None
+    """A load seen through pure views, where they end in an input, a constant or a number: a broadcast bias is read where
+    it lives. (What another kernel may still claim is left alone.)"""
+    if d.red is not None or d.expr is None or d.expr.op not in ("load", "const"):
+        return None
+    inner = expr.rebuild(d.expr, dict(zip(d.axes, at, strict=True)))
+    if inner.op != "load":
+        return inner
+    return inner if inner.attr[0].is_source else _through_views(*inner.attr)
 
 
 def _become_call(acc: Def, last: Def, axes: tuple[index.Atom, ...], chain: _Chain, spec: KernelSpec) -> None:

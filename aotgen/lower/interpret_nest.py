@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -231,5 +231,3 @@ def _dims(nest: LoopNest) -> set[Atom]:
                 found += e.indices()
                 stack += e.args
     return {a for i in found for a in i.walk() if a.kind == "dim"}
-
-

@@ -7,6 +7,7 @@ that come out of the simplifier.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -311,7 +312,7 @@ def _collapse_stage(nest: LoopNest, s: Stage) -> Stage:
         return s
     bounded = {b.var for b in s.bounds} | {v for b in s.bounds for i in (*b.lows, *b.highs) for v in i.vars()}
     for loops in (s.inner, s.folds):
-        for a, b in zip(loops, loops[1:], strict=False):
+        for a, b in itertools.pairwise(loops):
             w, env = _fused(a, b)
             if env is None or {a, b} & bounded or s.lane in (a, b):
                 continue

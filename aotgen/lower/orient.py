@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aotgen.ir import index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Atom, Ix
 from aotgen.ir.program import LANES, LoopNest, Stage
@@ -129,5 +128,3 @@ def _alone(s: Stage) -> Stage:
     inner = tuple(v for v in s.inner if v not in env)
     return replace(s, inner=inner)
 
-
-__all__ = ["FLAT", "index", "orient"]

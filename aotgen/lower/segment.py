@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from aotgen.core.dtypes import DType
 from aotgen.ir import expr, index
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
@@ -73,6 +74,7 @@ def clip(s: Stage) -> list[Stage]:
 
 
 def _clip_all(s: Stage, conditions: Sequence[E]) -> Stage:
+    whole = s
     holds: list[Ix] = []
     for c in conditions:
         for g in conjuncts(c):
@@ -80,6 +82,10 @@ def _clip_all(s: Stage, conditions: Sequence[E]) -> Stage:
             if bound is not None:
                 s = replace(s, bounds=merge_bounds((*s.bounds, bound)))
                 holds.append(g.attr)
+    narrow_types = any(st.red in ("max", "min") and st.value.dtype != st.target.dtype.name and not st.value.type.is_float
+                       for st in s.stmts)  # fmt: skip
+    if narrow_types and not _never_empty(s):
+        return whole  # an empty fold would yield the compute type's identity, not the storage type's
     return assume_stage(s, Known(tuple(holds))) if holds else s
 
 
@@ -102,16 +108,32 @@ def _absorbed(st: Stmt) -> list[E]:
     """Conditions under whose failure the value is the identity of the statement's reduction."""
     if st.red in ("sum", "or"):
         return _zero_unless(st.value)
-    identity = {"prod": 1, "and": True}.get(st.red or "")
+    identity: float | None = {"prod": 1, "and": True}.get(st.red or "")
     if st.red in ("max", "min"):
-        t = st.value.type
+        t = st.value.type if st.value.type.is_float else st.target.dtype
         low = st.red == "max"
         if t.is_float:
             identity = -math.inf if low else math.inf
         elif t.is_integer:
-            identity = -(1 << (t.bits - 1)) if t.kind == "i" else 0
-            identity = identity if low else (1 << (t.bits - (t.kind == "i"))) - 1
+            identity = expr.cast_value(-math.inf if low else math.inf, t) if t.bits >= 32 else _limit(t, low)
     return _equals_unless(st.value, identity) if identity is not None else []
+
+
+def _limit(t: DType, low: bool) -> int:
+    """The smallest or largest value of a narrow integer type."""
+    if low:
+        return -(1 << (t.bits - 1)) if t.kind == "i" else 0
+    return (1 << (t.bits - (t.kind == "i"))) - 1
+
+
+def _never_empty(s: Stage) -> bool:
+    """Do the bounds of every fold leave at least one iteration?"""
+    for b in s.bounds:
+        if b.var in s.folds and b.var.lo is not None:
+            lows, highs = (b.var.lo, *b.lows), (b.var.lo + extent(b.var), *b.highs)
+            if not all(index.nonneg(h - low - 1) for low in lows for h in highs):
+                return False
+    return True
 
 
 def _equals_unless(e: E, identity: float) -> list[E]:
@@ -154,7 +176,7 @@ def _empty(s: Stage) -> bool:
 def _tail(s: Stage) -> list[Stage]:
     """A short vector loop bounded in the last block only: one piece of full blocks, one of the constant rest."""
     v = s.lane
-    if v is None or not s.bound(v).highs or v.lo != 0 or (extent(v).const() or 1 << 30) > 32:
+    if v is None or v in s.folds or not s.bound(v).highs or v.lo != 0 or (extent(v).const() or 1 << 30) > 32:
         return [s]
     (high, *more), n = s.bound(v).highs, extent(v).const()
     total = high.terms.get((), 0)
@@ -195,6 +217,8 @@ def _cut(s: Stage, tried: set[tuple[int, Ix]]) -> list[Stage] | None:
         parts = conjuncts(c)
         here = {*s.folds} | ({s.lane} if s.lane is not None else set())
         free = [g for g in parts if not g.vars() & here]
+        if any(g.vars() & set(s.inner) for g in free) and any(st.red == "scatter" for st in s.stmts):
+            free = []  # running some points of a scatter before others would reorder it
         if free and all(_pure(g) for g in free):
             return _conditional(s, free)
         for g in parts:
@@ -275,7 +299,7 @@ def _cut_lane(s: Stage, g: Ix) -> list[Stage] | None:
     fixed = index.nonneg(at - v.lo) and index.nonneg(hi - at) and not at.vars()
     if fixed:
         low, high = _ranged(s, v, v.lo, at), _ranged(s, v, at, hi)
-    elif not at.vars() and (index.nonneg(at - hi) or index.nonneg(v.lo - at)):
+    elif index.nonneg(at - hi) or index.nonneg(v.lo - at):
         return None
     else:
         low = replace(s, bounds=merge_bounds((*s.bounds, Bound(v, (), (at,)))))
@@ -306,5 +330,3 @@ def _worst(g: Ix, folds: Iterable[Atom]) -> Ix | None:
         g = g - k * index.var(r) + k * (r.lo if step > 0 else r.lo + extent(r) - 1)
     return g
 
-
-__all__ = ["Known", "assume", "clip", "conjuncts", "segment"]

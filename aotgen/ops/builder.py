@@ -155,6 +155,9 @@ class Builder:
             return None
         if not (d.dtype.is_integer or d.dtype.is_bool):
             return None
+        terms = index.prod_dims(r.ext or 1 for r in d.rvars)
+        if not isinstance(terms, int) or size * terms > 16 * KNOWN_LIMIT:
+            return None  # a contraction of data, not shape arithmetic
         values = symbolic_values(d, contents)
         return None if values is None else Constant.of_dims(tuple(values), tuple(map(int, d.shape)), d.dtype)
 
@@ -181,6 +184,8 @@ def symbolic_values(d: Def, contents: Mapping[Def, Constant]) -> list[index.Dim]
                 if not isinstance(c.size, int) or c.size > 4 * KNOWN_LIMIT:
                     return None
                 cache[src] = list(c.dims) if c.dims is not None else c.load().ravel().tolist()
+            if any(not 0 <= int(a) < n for a, n in zip(at, contents[src].shape, strict=True)):  # type: ignore[arg-type]
+                return None  # the side of a guard that is not taken
             flat = 0
             for a, n in zip(at, contents[src].shape, strict=True):
                 flat = flat * n + int(a)  # type: ignore[arg-type]

@@ -236,7 +236,7 @@ def skip_simplified_layer_normalization(
     """RMS norm of ``x + skip + bias`` over the last axis. Outputs: y, (unused), inverse deviation, the sum."""
     total = _skip_sum(x, skip, bias)
     y, inv = rms_norm(
-        total, gamma, None, [x.rank - 1], ctx.attr_float("epsilon", 1e-5), _stash(ctx, x), x.dtype
+        total, gamma, None, [x.rank - 1], ctx.attr_float("epsilon", 1e-12), _stash(ctx, x), x.dtype
     )
     return _asked(ctx, y, inv, inv, total)
 

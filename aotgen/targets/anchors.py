@@ -105,7 +105,12 @@ def lane_split(extent: Dim) -> tuple[Atom, Atom, Ix]:
     """Block and lane variables of a blocked axis, and the logical index ``16*block + lane``."""
     blocks = index.fresh_var((index.ix(extent) + (BLOCK - 1)) // BLOCK, "nb")
     lane = index.fresh_var(BLOCK, "l")
-    return blocks, lane, index.var(blocks) * BLOCK + index.var(lane)
+    return blocks, lane, point(blocks) * BLOCK + index.var(lane)
+
+
+def point(axis: Atom) -> Ix:
+    """An axis as an index: 0 where its extent is 1."""
+    return index.ix(0) if axis.ext == 1 and axis.lo == 0 else index.var(axis)
 
 
 def size_hint(d: Dim, open_dim: int = 128) -> int:

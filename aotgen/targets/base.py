@@ -7,7 +7,7 @@ nest out on the machine, tried in order until one accepts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -139,14 +139,14 @@ class Isa:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target family: ``dialect`` spells it, ``rules`` are its template kernels (rows with a cost, asked by
-    ``lower.anchors``), ``isas`` its variants from plain to best, ``flags`` the compiler flags every unit gets."""
+    """A target family: ``dialect`` spells it, ``rules`` its template kernels by operator (``anchors.Rule``, asked by
+    ``lower.scope``), ``isas`` its variants from plain to best, ``flags`` the compiler flags every unit gets."""
 
     name: str
     dialect: Dialect
     isas: tuple[Isa, ...] = ()
     flags: tuple[str, ...] = ()
-    rules: tuple[Any, ...] = field(default=())
+    rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def isa(self, name: str) -> Isa:
         """The variant called ``name``. Raises KeyError."""

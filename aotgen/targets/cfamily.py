@@ -148,12 +148,12 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
     **{
         u: {
             **_INT,
-            "sign": lambda a: Code(f"{a.text} != 0 ? 1u : 0u", CHOICE),
+            "sign": lambda a, c=c: Code(f"static_cast<{c}>({a.text} != 0)"),
             "shl": call_of("shl"),
             "shr": call_of("shr"),
             "abs": lambda a: a,
         }
-        for u in ("u32", "u64")
+        for u, c in (("u32", "uint32_t"), ("u64", "uint64_t"))
     },
     "bool": _BOOL,
 }

@@ -199,7 +199,7 @@ def whole_numbers(t: DType) -> Case:
     if t.kind == "u":
         x, y = abs(x), abs(y)
     x = x.astype(t.numpy)
-    x[0, :3], x[1, 4] = low, high
+    x[0, :3], x[1, 4] = low + (t.kind == "i"), high
     return Case([*outs, total, most], {a: x, b: y})
 
 
@@ -214,7 +214,8 @@ def casts() -> Case:
     x, b = inp((64,)), inp((64,), dtypes.boolean)
     data = np.array([0.5, -0.5, 300.7, -1.0, 3e9, -3e9, 1e19, -1e19, np.nan, np.inf, -np.inf, 127.5] + [1.0] * 52, np.float32)
     outs = [compute((64,), lambda i, t=t: cast(x[i,], t), dtypes.of(t)) for t in
-            ("u8", "i8", "i16", "i32", "i64", "u32", "bool", "f16", "bf16", "f64")]
+            ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "bf16", "f64")]
+    outs.append(compute((64,), lambda i: cast(fn("max", x[i,], const(0.0, "f32")), "u32"), dtypes.u32))
     flags = [compute((64,), lambda i, t=t: cast(b[i,], t), dtypes.of(t)) for t in ("f32", "i64", "u8", "f16")]
     return Case([*outs, *flags], {x: data, b: ints(0, 2, 64) > 0})
 

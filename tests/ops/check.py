@@ -83,16 +83,20 @@ def ours(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outp
             v = b.input(f"x{k}", TensorType(dtypes.of(a.dtype), tuple(map(int, a.shape))))
             values.append(v)
             feeds[v] = a
-    outs = b.node(op, values, attrs, n=outputs, domain=domain)
+    outs = b.node(op, values, attributes(_node(op, inputs, attrs, outputs, domain)), n=outputs, domain=domain)
     return run_graph(b.graph([v for v in outs if v is not None]), feeds)
+
+
+def _node(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int, domain: str) -> onnx.NodeProto:
+    plain = {k: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in attrs.items()}
+    names = ["" if a is None else f"x{k}" for k, a in enumerate(inputs)]
+    return helper.make_node(op, names, [f"y{k}" for k in range(outputs)], domain=domain, **plain)
 
 
 def reference(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int = 1,
               domain: str = "") -> list[Array]:
     """The same from onnxruntime, else from onnx.reference."""
-    names = ["" if a is None else f"x{k}" for k, a in enumerate(inputs)]
-    node = helper.make_node(op, names, [f"y{k}" for k in range(outputs)], domain=domain, **{
-        k: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in attrs.items()})
+    node = _node(op, inputs, attrs, outputs, domain)
     feeds = {f"x{k}": np.asarray(a) for k, a in enumerate(inputs) if a is not None}
     ins = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
     outs = [onnx.ValueInfoProto(name=f"y{k}") for k in range(outputs)]

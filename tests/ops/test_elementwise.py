@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -53,12 +54,13 @@ def test_unary(op: str, attrs: dict[str, Any], dtype: str) -> None:
     x = floats(dtype)
     if op in NAN_FREE:
         x = x[np.isfinite(x)]
-    check(op, [x], attrs, tolerance=5e-3 if dtype == "float16" else None)
+    coarse = dtype == "float64" and op in ("Erf", "Gelu")  # the reference is float32 there
+    check(op, [x], attrs, tolerance=5e-3 if dtype == "float16" else 1e-6 if coarse else None)
 
 
 # onnxruntime's and the reference's answers for NaN and infinity are not the standard's formula here
 NAN_FREE = {"Softsign", "Mish", "Gelu", "Shrink", "HardSwish", "HardSigmoid", "ThresholdedRelu", "Elu", "Selu", "Celu", "Sin",
-            "Cos", "Tan", "Erf", "Relu", "LeakyRelu", "Swish", "Softplus"}
+            "Cos", "Tan", "Erf", "Relu", "Sign", "LeakyRelu", "Swish", "Softplus"}
 
 
 @pytest.mark.parametrize("op", ["Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "Gelu", "HardSwish", "HardSigmoid"])
@@ -165,9 +167,13 @@ def test_mod(dtype: str, fmod: int) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_pow(exponent: float, known: bool) -> None:
     x = np.array([0.0, -0.0, 1.5, 2.0, np.inf, -np.inf, np.nan, 9.0], np.float32)
-    with np.errstate(all="ignore"):
-        want = np.power(x, np.float32(exponent))
-    check("Pow", [x, np.array(exponent, np.float32)], const_inputs=[1] if known else [], expected=[want])
+    want = np.array([_pow(float(v), exponent) for v in x], np.float32)
+    p = np.array(exponent, np.float32) if known else np.full(x.shape, exponent, np.float32)
+    check("Pow", [x, p], const_inputs=[1] if known else [], expected=[want])
+
+
+def _pow(x: float, p: float) -> float:
+    return math.inf if x == 0 and p < 0 and p != -1 else math.copysign(math.inf, x) if x == 0 and p < 0 else math.pow(x, p)
 
 
 @pytest.mark.parametrize("base,exponent", [("float32", "int64"), ("int32", "float32"), ("int64", "int64"), ("float32", "int32"),

@@ -16,7 +16,7 @@ from onnx.backend.test.case import node as node_cases
 from aotgen.core import dtypes
 from aotgen.core.errors import UnsupportedError
 from aotgen.ir.graph import TensorType, Value
-from aotgen.ops import registry
+from aotgen.ops import interp, registry
 from aotgen.ops.builder import Builder
 from check import attributes, run_graph, same
 
@@ -26,6 +26,7 @@ EXCLUDED: dict[str, str] = {
     "test_equal_string": "string comparison is refused",
     "test_training_dropout": "training-mode Dropout is random and refused",
 }
+PRINTED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}  # expected outputs given to four digits
 LOOSE = {"f16": 4e-3, "bf16": 2e-2, "f32": 2e-5}
 
 
@@ -58,7 +59,10 @@ def evaluate(case: Any, feeds: dict[str, np.ndarray[Any, Any]], most: int, kinds
             data[v] = a
     outs = b.node(node.op_type, [values[n] if n else None for n in node.input], attributes(node), domain=node.domain,
                   names=list(node.output))
-    return run_graph(b.graph([v for v in outs if v is not None]), data)
+    graph = b.graph([v for v, n in zip(outs, node.output, strict=False) if v is not None and n])
+    if any(n.bodies for n in graph.nodes):
+        return list(interp.run_graph(graph, {v.name: a for v, a in data.items()}).values())
+    return run_graph(graph, data)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -79,4 +83,4 @@ def test_case(name: str) -> None:
                     raise
         for g, w in zip(got, outputs, strict=True):
             t = dtypes.of(g.dtype)
-            same(g, array_of(w), LOOSE.get(t.name), dtype_too=not np.isscalar(w))
+            same(g, array_of(w), PRINTED.get(name, LOOSE.get(t.name)), dtype_too=not np.isscalar(w))

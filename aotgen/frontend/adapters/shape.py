@@ -81,7 +81,8 @@ def pad_inputs(n: Draft, b: Builder) -> None:
     value = n.attrs.pop("value", 0.0)
     n.attr_to_input(b, "pads", 1, dtypes.i64)
     if value != 0.0 and n.attrs.get("mode", "constant") == "constant":
-        n.set_input(2, b.constant(np.asarray(value, n.input(0).dtype.numpy)))
+        with np.errstate(over="ignore"):  # a float16 model pads with the lowest float32: -inf
+            n.set_input(2, b.constant(np.asarray(value, np.float32).astype(n.input(0).dtype.numpy)))
 
 
 @adapter("Tile", to=6)

@@ -4,5 +4,6 @@
 from aotgen.targets.base import Target
 from aotgen.targets.cpu.dialect import DIALECT
 from aotgen.targets.cpu.isa import FLAGS, ISAS
+from aotgen.targets.cpu.rules import RULES
 
-TARGET = Target("cpu", DIALECT, ISAS, FLAGS)
+TARGET = Target("cpu", DIALECT, ISAS, FLAGS, RULES)

@@ -21,7 +21,7 @@ from aotgen.targets.anchors import (
     Halo,
     KernelSpec,
     Spatial,
-    lane_split,
+    lane_split, point,
     size_hint,
 )
 from aotgen.targets.cpu import tiles
@@ -204,8 +204,8 @@ def _input_rows(geo: Geometry, x: Tensor) -> DescRows:
 def _axes(geo: Geometry) -> tuple[tuple[index.Atom, ...], tuple[Ix, ...]]:
     n, h, w = (index.fresh_var(ix(e), s) for e, s in ((geo.n, "n"), (geo.out[0], "h"), (geo.out[1], "w")))
     cb, lane, channel = lane_split(geo.oc)
-    spatial = (index.var(h), index.var(w)) if geo.rank == 2 else (index.var(w),)
-    return (n, cb, h, w, lane), (index.var(n), channel, *spatial)
+    spatial = (point(h), point(w)) if geo.rank == 2 else (point(w),)
+    return (n, cb, h, w, lane), (point(n), channel, *spatial)
 
 
 def conv_transpose(

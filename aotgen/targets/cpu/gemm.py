@@ -19,7 +19,7 @@ from aotgen.targets.anchors import (
     KernelSpec,
     Need,
     Strided,
-    lane_split,
+    lane_split, point,
     size_hint,
 )
 from aotgen.targets.cpu import tiles
@@ -184,4 +184,4 @@ def _axes(batch: tuple[Dim, Dim], m: Dim, n: Dim) -> tuple[tuple[index.Atom, ...
     b = index.fresh_var(ix(batch[0]) * batch[1], "b")
     row = index.fresh_var(ix(m), "m")
     nb, lane, column = lane_split(n)
-    return (b, row, nb, lane), (index.var(b) // batch[1], index.var(b) % batch[1], index.var(row), column)
+    return (b, row, nb, lane), (point(b) // batch[1], point(b) % batch[1], point(row), column)

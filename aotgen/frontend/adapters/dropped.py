@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Experimental operators that the standard dropped and onnxruntime still runs; converted CNTK, Caffe2 and CoreML models
+hold them. Each is written out as standard operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from aotgen.frontend.opset import EVERY, Draft, adapter
+from aotgen.ops.builder import Builder
+
+
+def _scalar(n: Draft, b: Builder, name: str, default: float) -> Any:
+    return b.scalar(float(n.attrs.get(name, default)), n.input(0).dtype)
+
+
+@adapter("Affine", to=EVERY)
+def affine(n: Draft, b: Builder) -> None:
+    """alpha * x + beta."""
+    scaled = b.op("Mul", [n.input(0), _scalar(n, b, "alpha", 1.0)])
+    n.results = (b.op("Add", [scaled, _scalar(n, b, "beta", 0.0)]),)
+
+
+@adapter("ImageScaler", to=EVERY)
+def image_scaler(n: Draft, b: Builder) -> None:
+    """scale * x + bias[c], x of [N, C, H, W]."""
+    x = n.input(0)
+    bias = np.asarray(n.attrs.get("bias", [0.0]), x.dtype.numpy).reshape(-1, *[1] * (len(x.shape) - 2))
+    n.results = (b.op("Add", [b.op("Mul", [x, _scalar(n, b, "scale", 1.0)]), b.constant(bias)]),)
+
+
+@adapter("ScaledTanh", to=EVERY)
+def scaled_tanh(n: Draft, b: Builder) -> None:
+    """alpha * tanh(beta * x)."""
+    inner = b.op("Tanh", [b.op("Mul", [n.input(0), _scalar(n, b, "beta", 1.0)])])
+    n.results = (b.op("Mul", [inner, _scalar(n, b, "alpha", 1.0)]),)
+
+
+@adapter("ParametricSoftplus", to=EVERY)
+def parametric_softplus(n: Draft, b: Builder) -> None:
+    """alpha * log(1 + exp(beta * x)), computed so that a large x does not overflow."""
+    v = b.op("Mul", [n.input(0), _scalar(n, b, "beta", 1.0)])
+    tail = b.op("Exp", [b.op("Neg", [b.op("Abs", [v])])])
+    zero, one = b.scalar(0.0, v.dtype), b.scalar(1.0, v.dtype)
+    soft = b.op("Add", [b.op("Max", [v, zero]), b.op("Log", [b.op("Add", [one, tail])])])
+    n.results = (b.op("Mul", [soft, _scalar(n, b, "alpha", 1.0)]),)
+
+
+@adapter("Crop", to=EVERY)
+def crop(n: Draft, b: Builder) -> None:
+    """``border`` = left, top, right, bottom; with ``scale`` = height, width the extent is given instead of the far edge."""
+    x = n.input(0)
+    left, top, right, bottom = (int(v) for v in n.attrs["border"])
+    height, width = x.shape[-2], x.shape[-1]
+    ends = [height - bottom, width - right]
+    if n.attrs.get("scale"):
+        ends = [top + int(n.attrs["scale"][0]), left + int(n.attrs["scale"][1])]
+    if not all(isinstance(e, int) for e in ends):
+        raise n.refuse("the cropped extent must be known at compile time")
+    i64 = [np.array(v, np.int64) for v in ([top, left], ends, [-2, -1])]
+    n.results = (b.op("Slice", [x, *map(b.constant, i64)]),)

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Attention and what surrounds it, as products, a softmax and movement; a target may fuse the whole pattern.
+
+Shapes inside: queries ``[B, H, Sq, D]``, keys ``[B, Hkv, Skv, D]``, values ``[B, Hkv, Skv, Dv]``, scores ``[B, H, Sq, Skv]``.
+With fewer key heads than query heads (GQA) the queries of a group are rows of one product, so nothing is repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aotgen.core import dtypes
+from aotgen.core.dtypes import DType
+from aotgen.core.errors import ModelError
+from aotgen.ir import expr, index
+from aotgen.ir.define import Def, compute
+from aotgen.ir.expr import E
+from aotgen.ir.graph import Value
+from aotgen.ir.index import Dim, Ix
+from aotgen.ops.broadcast import read
+from aotgen.ops.builder import Builder
+from aotgen.ops.normalization import layer_norm
+from aotgen.ops.registry import Ctx, expansion, lowering
+from aotgen.ops.shorthand import Sub
+
+MICROSOFT = "com.microsoft"
+
+
+def split_heads(s: Sub, x: Value, heads: int) -> Value:
+    """``[B, S, heads*D]`` as ``[B, heads, S, D]``."""
+    b, seq, width = x.shape
+    if isinstance(width, int) and (heads < 1 or width % heads):
+        raise ModelError(f"a width of {width} does not split into {heads} heads")
+    return s.transpose(s.reshape(x, [b, seq, heads, index.ix(width) // heads]), [0, 2, 1, 3])
+
+
+def merge_heads(s: Sub, x: Value) -> Value:
+    """``[B, H, S, D]`` as ``[B, S, H*D]``."""
+    b, heads, seq, d = x.shape
+    return s.reshape(s.transpose(x, [0, 2, 1, 3]), [b, seq, index.ix(heads) * d])
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What is added to the scores: a mask value (float or bool, broadcast over ``[B, H, Sq, Skv]``), and which keys each
+    query may see: ``lower <= key - query - offset <= upper`` (None: unbounded). ``valid``: ``[B]`` numbers of keys."""
+
+    mask: Value | None = None
+    offset: Dim | None = None  # None: valid - Sq
+    upper: int | None = None
+    lower: int | None = None
+    valid: Value | None = None
+
+    @property
+    def windowed(self) -> bool:
+        return self.upper is not None or self.lower is not None
+
+
+@lowering("AttentionBias", domain="aotgen")
+def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def | None = None,
+                   valid: Def | None = None) -> Def:
+    """The bias of every score, ``[B or 1, H or 1, Sq, Skv]``, in the compute type of ``scores``: mask plus 0 or -inf.
+
+    offset: ``[1]`` or ``[B]`` i64, the absolute position of the first query. Attributes ``upper``, ``lower``: window.
+    """
+    kind = dtypes.compute_of(scores.dtype).name
+    nothing, zero = expr.const(float("-inf"), kind), expr.const(0, kind)
+    batched = any(d is not None and d.shape[0] != 1 for d in (valid, offset))
+    lead: list[Dim] = [scores.shape[0] if batched else 1, 1]
+    if mask is not None:
+        for k in range(2):
+            at = k - 4 + mask.rank
+            if at >= 0 and mask.shape[at] != 1:
+                lead[k] = mask.shape[at]
+
+    def f(b: Ix, h: Ix, q: Ix, k: Ix) -> E:
+        seen = []
+        if offset is not None:
+            gap = expr.ix_value(k - q) - read(offset, [b])
+            seen += [gap <= ctx.attr_int("upper")] if ctx.has("upper") else []
+            seen += [gap >= ctx.attr_int("lower")] if ctx.has("lower") else []
+        if valid is not None:
+            seen.append(expr.ix_value(k) < expr.cast(read(valid, [b]), "i64"))
+        value = zero
+        if mask is not None:
+            # A mask narrower than the keys hides the rest.
+            width = mask.shape[-1]
+            tail = [b, h, q][4 - mask.rank:]
+            lead_at = [index.ix(0) if d == 1 else i for d, i in zip(mask.shape[:-1], tail, strict=True)]
+            m = mask[(*lead_at, index.ix(0) if width == 1 else k)]
+            value = expr.select(m, zero, nothing) if mask.dtype.is_bool else expr.cast(m, kind)
+            if width != 1:
+                value = expr.guard(expr.ge0(index.ix(width) - 1 - k), value, nothing)
+        return expr.select(expr.all_(seen), value, nothing)
+
+    return compute((*lead, *scores.shape[2:]), f)
+
+
+@lowering("MaskedSoftmax", domain="aotgen")
+def masked_softmax(ctx: Ctx, scores: Def, bias: Def) -> Def:
+    """Softmax of ``scores + bias`` along the last axis; a row whose bias is -inf throughout is 0."""
+    from aotgen.ir.define import reduce_
+    total = compute(scores.shape, lambda *i: scores[i] + read(bias, i))
+    rows = scores.shape[:-1]
+    top = reduce_("max", rows, scores.shape[-1:], lambda o, r: total[(*o, r[0])])
+    least = reduce_("max", bias.shape[:-1], bias.shape[-1:], lambda o, r: bias[(*o, r[0])])
+    e = compute(scores.shape, lambda *i: expr.fn("exp", total[i] - top[i[:-1]]))
+    norm = reduce_("sum", rows, scores.shape[-1:], lambda o, r: e[(*o, r[0])])
+    inverse = compute(rows, lambda *i: 1.0 / norm[i])
+
+    def f(*i: Ix) -> E:
+        y = e[i] * inverse[i[:-1]]
+        hidden = read(least, i[:-1]).eq(float("-inf"))
+        return expr.select(hidden, expr.const(0, y.dtype), y)
+
+    return compute(scores.shape, f, scores.dtype)
+
+
+def grouped_product(s: Sub, a: Value, b: Value) -> Value:
+    """``a @ b`` for ``[B, H, M, K]`` and ``[B, Hkv, K, N]``; H a multiple of Hkv."""
+    batch, heads, m, k = a.shape
+    few = b.shape[1]
+    if heads == few or few == 1:
+        return s("MatMul", a, b)  # type: ignore[no-any-return]
+    if isinstance(heads, int) and isinstance(few, int) and heads % few:
+        raise ModelError(f"{heads} query heads are not a multiple of {few} key heads")
+    rows = index.ix(heads) // few * m
+    y = s("MatMul", s.reshape(a, [batch, few, rows, k]), b)
+    return s.reshape(y, [batch, heads, m, b.shape[3]])
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``y``: ``[B, H, Sq, Dv]``; ``stages``: scores raw, capped, biased and normalised (qk_matmul_output_mode 0 to 3)."""
+
+    y: Value
+    stages: list[Value]
+
+
+def attend(s: Sub, q: Value, k: Value, v: Value, scale: float, bias: Bias, softcap: float = 0.0,
+           precision: DType | None = None) -> Result:
+    """Scaled dot-product attention."""
+    root = s.scalar(abs(scale) ** 0.5, q.dtype)
+    keys = s.transpose(s("Mul", k, root), [0, 1, 3, 2])
+    raw = grouped_product(s, s("Mul", q, root), keys)
+    if scale < 0:
+        raw = s("Neg", raw)
+    capped = raw
+    if softcap > 0:
+        cap = s.scalar(softcap, q.dtype)
+        capped = s("Mul", s("Tanh", s("Div", raw, cap)), cap)
+    added = _bias(s, raw, bias)
+    biased = capped
+    if added is None:
+        scores = s.cast(capped, precision or q.dtype)
+        p = s("Softmax", scores, axis=-1)
+    else:
+        biased = s.cast(s("Add", capped, added), q.dtype)
+        p = s("MaskedSoftmax", s.cast(capped, precision or q.dtype), s.cast(added, _compute(precision or q.dtype)),
+              domain="aotgen")
+    p = s.cast(p, q.dtype)
+    return Result(grouped_product(s, p, v), [raw, capped, biased, p])
+
+
+def _compute(t: DType) -> DType:
+    return dtypes.compute_of(t)
+
+
+def _bias(s: Sub, scores: Value, b: Bias) -> Value | None:
+    """The bias tensor, or None when nothing is added."""
+    if b.mask is None and not b.windowed and b.valid is None:
+        return None
+    offset = None
+    attrs = {}
+    if b.windowed:
+        if b.offset is not None:
+            offset = s.ints([b.offset])
+        else:
+            assert b.valid is not None
+            offset = s("Sub", s.cast(b.valid, dtypes.i64), s.ints([scores.shape[2]]))
+        attrs = {n: v for n, v in (("upper", b.upper), ("lower", b.lower)) if v is not None}
+    return s("AttentionBias", scores, b.mask, offset, b.valid, domain="aotgen", **attrs)  # type: ignore[no-any-return]
+
+
+@expansion("Attention")
+def attention(ctx: Ctx, builder: Builder, q: Value, k: Value, v: Value, mask: Value | None = None,
+              past_key: Value | None = None, past_value: Value | None = None,
+              valid: Value | None = None) -> tuple[Value | None, ...]:
+    """Outputs: Y, present key, present value, scores at the stage of ``qk_matmul_output_mode``."""
+    s = Sub(ctx, builder)
+    if (past_key is None) != (past_value is None):
+        raise ModelError("past_key and past_value come together")
+    flat = len(q.shape) == 3
+    if flat:
+        heads, few = ctx.attr_int("q_num_heads"), ctx.attr_int("kv_num_heads")
+        q, k, v = split_heads(s, q, heads), split_heads(s, k, few), split_heads(s, v, few)
+    past: Dim = 0
+    if past_key is not None and past_value is not None:
+        past = past_key.shape[2]
+        k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
+    width = q.shape[3]
+    if not isinstance(width, int):
+        raise ctx.refuse(f"attention with an open head size {width}", "fix it with --dim")
+    upper = [n for n in (0 if ctx.attr_int("is_causal", 0) else -1, ctx.attr_int("right_window_size", -1)) if n >= 0]
+    left = ctx.attr_int("left_window_size", -1)
+    bias = Bias(mask, None if valid is not None and past_key is None else past, min(upper) if upper else None,
+                -left if left >= 0 else None, valid)
+    precision = ctx.attr_dtype("softmax_precision") if ctx.has("softmax_precision") else None
+    out = attend(s, q, k, v, ctx.attr_float("scale", width ** -0.5), bias, ctx.attr_float("softcap", 0.0), precision)
+    y = merge_heads(s, out.y) if flat else out.y
+    return y, k, v, out.stages[ctx.attr_int("qk_matmul_output_mode", 0)]
+
+
+# -- rotary embedding
+
+
+def rotate(s: Sub, x: Value, cos: Value, sin: Value, interleaved: bool, size: int) -> Value:
+    """The first ``size`` channels of ``x`` ``[B, S, H, D]`` rotated by the angles of ``cos``, ``sin`` ``[B, S, size/2]``."""
+    return s("Rotate", x, cos, sin, domain="aotgen", interleaved=int(interleaved), size=size)  # type: ignore[no-any-return]
+
+
+@lowering("Rotate", domain="aotgen")
+def rotate_def(ctx: Ctx, x: Def, cos: Def, sin: Def) -> Def:
+    """x: ``[B, S, H, D]`` (``heads_first`` 0) or ``[B, H, S, D]``; cos, sin: ``[B or 1, S, size/2]``."""
+    size = ctx.attr_int("size")
+    half, pairs = size // 2, bool(ctx.attr_int("interleaved", 0))
+    seq = 2 if ctx.attr_int("heads_first", 0) else 1
+    kind = dtypes.compute_of(x.dtype)
+
+    def f(*i: Ix) -> E:
+        d = i[3]
+        if pairs:
+            which, first = d // 2, d - d % 2
+            second, is_first = first + 1, expr.ge0(-(d % 2))
+        else:
+            which = first = d % half
+            second, is_first = d % half + half, expr.ge0(half - 1 - d)
+        c, n = (expr.cast(read(t, (i[0], i[seq], which)), kind) for t in (cos, sin))
+        a, b = x[(*i[:3], first)], x[(*i[:3], second)]
+        turned = expr.select(is_first, c * a - n * b, n * a + c * b)
+        if isinstance(x.shape[3], int) and size == x.shape[3]:
+            return turned
+        return expr.guard(expr.ge0(size - 1 - d), turned, x[i])
+
+    return compute(x.shape, f, x.dtype)
+
+
+@expansion("RotaryEmbedding")
+def rotary_embedding(ctx: Ctx, builder: Builder, x: Value, cos: Value, sin: Value, positions: Value | None = None) -> Value:
+    s = Sub(ctx, builder)
+    shape, first = x.shape, len(x.shape) == 4
+    if not first:
+        heads = ctx.attr_int("num_heads")
+        x = s.reshape(x, [*shape[:2], heads, index.ix(shape[2]) // heads])
+    if not isinstance(x.shape[3], int):
+        raise ctx.refuse("rotary embedding with an open head size", "fix it with --dim")
+    if positions is not None:
+        cos, sin = s("Gather", cos, positions, axis=0), s("Gather", sin, positions, axis=0)
+    size = ctx.attr_int("rotary_embedding_dim", 0) or x.shape[3]
+    if index.as_dim(cos.shape[-1]) not in (size // 2,):
+        raise ModelError(f"the cosine cache has {cos.shape[-1]} angles, {size // 2} are needed")
+    y = s("Rotate", x, cos, sin, domain="aotgen", interleaved=ctx.attr_int("interleaved", 0), size=size, heads_first=int(first))
+    return s.reshape(y, shape)
+
+
+# -- onnxruntime's own
+
+
+@expansion("MultiHeadAttention", domain=MICROSOFT)
+def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None = None, v: Value | None = None,
+                         bias: Value | None = None, padding: Value | None = None, added: Value | None = None,
+                         past_key: Value | None = None, past_value: Value | None = None, *more: Value | None,
+                         ) -> tuple[Value | None, ...]:
+    """Separate 3-D q, k, v (k and v may come split into heads), a joint bias, a key padding mask (1: attend)."""
+    s, heads = Sub(ctx, builder), ctx.attr_int("num_heads")
+    if k is None or v is None or any(m is not None for m in more) or (past_key is not None and len(k.shape) == 4):
+        raise ctx.refuse("MultiHeadAttention with packed inputs or a shared buffer")
+    if bias is not None:
+        sizes = [q.shape[-1], q.shape[-1], index.ix(bias.shape[0]) - index.ix(q.shape[-1]) * 2]
+        at = index.ix(0)
+        parts = []
+        for size in sizes:
+            parts.append(s.slice(bias, 0, at, at + size))
+            at = at + size
+        q = s("Add", q, parts[0])
+        k, v = (x if len(x.shape) == 4 else s("Add", x, b) for x, b in ((k, parts[1]), (v, parts[2])))
+    q = split_heads(s, q, heads)
+    k, v = (x if len(x.shape) == 4 else split_heads(s, x, heads) for x in (k, v))
+    past: Dim = 0
+    if past_key is not None and past_value is not None:
+        past = past_key.shape[2]
+        k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
+    mask = _ms_mask(ctx, s, padding, added, q.dtype)
+    causal = bool(ctx.attr_int("unidirectional", 0))
+    scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
+    out = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
+    return merge_heads(s, out.y), k, v
+
+
+def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, dtype: DType) -> Value | None:
+    """onnxruntime's masks as one float bias: 0 in an integer mask adds ``mask_filter_value``."""
+    if padding is None:
+        return added
+    if len(padding.shape) not in (2, 3):
+        raise ctx.refuse(f"a mask of type {padding.type}")
+    b, *rest = padding.shape
+    shaped = s.reshape(padding, [b, 1, 1, rest[0]] if len(rest) == 1 else [b, 1, *rest])
+    low = s.scalar(max(ctx.attr_float("mask_filter_value", -10000.0), -65504.0 if dtype is dtypes.f16 else -3e38), dtype)
+    mask = s("Where", s.cast(shaped, dtypes.boolean), s.scalar(0.0, dtype), low)
+    return mask if added is None else s("Add", mask, added)  # type: ignore[no-any-return]
+
+
+@expansion("Attention", domain=MICROSOFT)
+def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | None = None, mask: Value | None = None,
+                 past: Value | None = None, added: Value | None = None, *more: Value | None) -> tuple[Value | None, ...]:
+    """Self attention from one packed projection: ``x @ w + bias`` holds q, k and v side by side."""
+    s, heads = Sub(ctx, builder), ctx.attr_int("num_heads")
+    if any(m is not None for m in more):
+        raise ctx.refuse("Attention with a shared past buffer")
+    y = s("MatMul", x, w)
+    y = y if bias is None else s("Add", y, bias)
+    total = y.shape[2]
+    sizes = ctx.attr_ints("qkv_hidden_sizes") if ctx.has("qkv_hidden_sizes") else [int(total) // 3] * 3
+    if not sizes or sum(sizes) != total:
+        raise ModelError(f"qkv sizes {sizes} of a projection of {total}")
+    q, k, v = (split_heads(s, s.slice(y, 2, sum(sizes[:n]), sum(sizes[:n + 1])), heads) for n in range(3))
+    before: Dim = 0
+    if past is not None:
+        before = past.shape[3]
+        k, v = (s.concat([s.select(past, 0, n), t], 2) for n, t in enumerate((k, v)))
+    causal = bool(ctx.attr_int("unidirectional", 0))
+    scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
+    out = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, q.dtype), before, 0 if causal else None))
+    present = None
+    if ctx.wants(1):
+        present = s.concat([s.reshape(t, [1, *t.shape]) for t in (k, v)], 0)
+    return merge_heads(s, out.y), present
+
+
+@lowering("EmbedLayerNormalization", domain=MICROSOFT)
+def embed_layer_normalization(ctx: Ctx, ids: Def, segments: Def | None, words: Def, places: Def,
+                              segment_table: Def | None = None, gamma: Def | None = None, beta: Def | None = None,
+                              mask: Def | None = None, positions: Def | None = None) -> tuple[Def | None, ...]:
+    """Word + position (+ segment) embeddings, layer-normalised. Outputs: y, mask_index (row sums of mask), the sum."""
+    def embedding(b: Ix, t: Ix, c: Ix) -> E:
+        place = t if positions is None else expr.index_of(read(positions, (b, t)), places.shape[0])
+        value = words[expr.index_of(ids[b, t], words.shape[0]), c] + places[place, c]
+        if segments is not None and segment_table is not None:
+            value = value + segment_table[expr.index_of(segments[b, t], segment_table.shape[0]), c]
+        return value
+
+    from aotgen.ir.define import reduce_
+    total = compute((*ids.shape, words.shape[1]), embedding, words.dtype)
+    y = layer_norm(total, gamma, beta, [2], ctx.attr_float("epsilon", 1e-12), dtypes.compute_of(words.dtype), words.dtype)[0]
+    if mask is None:
+        count = compute(ids.shape[:1], lambda b: expr.const(0, "i32"))
+    else:
+        count = reduce_("sum", ids.shape[:1], ids.shape[1:], lambda o, r: mask[o[0], r[0]], dtypes.i32)
+    return (y, count, total)[:max(1, ctx.n_outputs)]
