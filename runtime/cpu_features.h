@@ -3,7 +3,7 @@
 // What this CPU and its operating system support, as a set of bits.
 //
 // Contract    cpu_features() asks the machine every time (about 100 ns on x86); callers keep the
-//             answer. A bit is set only if the operating system also saves the registers involved.
+//             answer. Names are those of Linux' /proc/cpuinfo. A bit is set only if the operating system also saves the registers involved.
 // Source      Intel SDM volume 2, CPUID leaves 1, 7 and 7.1; XCR0 bits of volume 1, chapter 13.
 // Why         __builtin_cpu_supports needs a symbol of libgcc that other toolchains do not have.
 #pragma once
@@ -32,7 +32,12 @@ enum : uint32_t {
   kCpuAvx512vnni = 1u << 11,
   kCpuAvx512bf16 = 1u << 12,
   kCpuAvxvnni = 1u << 13,
-  kCpuNeon = 1u << 14
+  kCpuAsimd = 1u << 14,  // AArch64 Advanced SIMD (NEON)
+  kCpuSsse3 = 1u << 15,
+  kCpuPopcnt = 1u << 16,
+  kCpuCx16 = 1u << 17,
+  kCpuMovbe = 1u << 18,
+  kCpuBmi1 = 1u << 19
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -64,7 +69,10 @@ inline uint32_t cpu_features() {
   const CpuId more = seven.a >= 1 ? cpuid(7, 1) : CpuId{0, 0, 0, 0};
   const bool saves = (one.c >> 27 & 1u) != 0;  // OSXSAVE: xgetbv may be executed
   const uint32_t files = saves ? xcr0() : 0u;
-  uint32_t out = pick(one.c, 20, kCpuSse42) | pick(seven.b, 8, kCpuBmi2);
+  uint32_t out = pick(one.c, 20, kCpuSse42) | pick(one.c, 9, kCpuSsse3) |
+                 pick(one.c, 23, kCpuPopcnt) | pick(one.c, 13, kCpuCx16) |
+                 pick(one.c, 22, kCpuMovbe) | pick(seven.b, 3, kCpuBmi1) |
+                 pick(seven.b, 8, kCpuBmi2);
   if ((files & 0x6u) == 0x6u) {
     out |= pick(one.c, 28, kCpuAvx) | pick(seven.b, 5, kCpuAvx2) | pick(one.c, 12, kCpuFma) |
            pick(one.c, 29, kCpuF16c) | pick(more.a, 4, kCpuAvxvnni);
@@ -80,7 +88,7 @@ inline uint32_t cpu_features() {
 
 #elif defined(__aarch64__)
 
-inline uint32_t cpu_features() { return kCpuNeon; }
+inline uint32_t cpu_features() { return kCpuAsimd; }
 
 #else
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aotgen.core.errors import InternalError
-from aotgen.emit import nests
+from aotgen.emit import dims, nests
 from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
 from aotgen.emit.text import Text
@@ -117,10 +117,10 @@ class _NestPrinter(ScalarPrinter):
             self.written = frozenset(stored)
             before = self._stage(stage, number, inner, before)
             stored |= {s.target for s in stage.stmts}
-        return self._finish(spelled, not serial)
+        return self._finish(dims.spell(total), not serial)
 
     def _finish(self, total: str, uses_thread: bool) -> PrintedKernel:
-        head: list[str] = ["const Dims& d"] if self.dims else []
+        head: list[str] = [self.dialect.dims_parameter] if self.dims else []
         notes = Text()
         for p in self.pointers.distinct:
             const = "" if p.stored else "const "
@@ -172,8 +172,9 @@ class _NestPrinter(ScalarPrinter):
                 ctype = self.dialect.ctype(t.dtype)
                 at = self.index(self.scratch, scope).at(ADD + 1)
                 self.scratch = self.scratch + (index.ix(t.size) * t.dtype.bytes + 63) // 64 * 64
-                where = "static_cast<unsigned char*>(scratch)"
-                text.line(f"{ctype}* {self.dialect.restrict} {name} = reinterpret_cast<{ctype}*>({where} + {at});")
+                cast = "static_cast" if at == "0" else "reinterpret_cast"
+                where = "scratch" if at == "0" else f"static_cast<unsigned char*>(scratch) + {at}"
+                text.line(f"{ctype}* {self.dialect.restrict} {name} = {cast}<{ctype}*>({where});")
             else:
                 self.schedule.row_array(text, self.dialect.ctype(t.dtype), name, str(nests.upper(t.size)))
         if self.scratch.terms:
@@ -213,7 +214,7 @@ class _NestPrinter(ScalarPrinter):
         straight = not stage.loops and stage.cond is None
         self.stage = scope = Scope(text if straight else text.part(), before)
         self.fresh, self.lane = set(), stage.lane
-        self.uses = count_uses(s.value for s in stage.stmts)
+        self.uses = count_uses(nests.roots(stage))
         self.fresh = {s.target for s in stage.stmts}
         conds = expr_conjuncts(stage.cond)
         text, place = self._conditions(conds, text, scope)
@@ -266,10 +267,14 @@ class _NestPrinter(ScalarPrinter):
             if not any(index.nonneg((k - e) * sign) for k in kept):
                 kept = [k for k in kept if not index.nonneg((e - k) * sign)] + [e]
         out = self.index(kept[0], scope).text
+        if len(kept) == 1:
+            return out
         for k in kept[1:]:
             wide = "int64_t" if self.index_type == "int64_t" else "int32_t"
             out = f"{op}({', '.join(f'{wide}{{{t}}}' if t.isdigit() else t for t in (out, self.index(k, scope).text))})"
-        return out
+        name = self.names.numbered("k")
+        scope.text.line(f"const {self.index_type} {name} = {out};")
+        return name
 
     def _innermost(self, stage: Stage, accs: list[_Acc], text: Text, scope: Scope) -> None:
         if stage.lane is None:

@@ -44,6 +44,11 @@ def sources(name: str, isas: Sequence[tuple[str, Isa]], weights: WeightFiles, th
     return out
 
 
+def cxx_flags(target: Target) -> list[str]:
+    """Flags of every C++ unit: the target's, then ours, of which the later wins."""
+    return [*(f for f in dict.fromkeys(target.flags) if f not in CXX), *CXX]
+
+
 def manifest(planned: Planned, face: Interface, options: CompileOptions, target: Target, provenance: Provenance,
              units: Sequence[Unit], weights: WeightFiles, files: Mapping[str, str],
              build: Sequence[Source]) -> str:
@@ -65,7 +70,7 @@ def manifest(planned: Planned, face: Interface, options: CompileOptions, target:
         "weights": {"mode": weights.mode, "file": weights.file, "size": weights.size,
                     "fingerprint": f"{weights.fingerprint:016x}"},
         "build": {"units": [{"file": s.file, "flags": list(s.flags)} for s in build], "include": ["include", "src"],
-                  "cxxflags": [*CXX, *target.flags], "cflags": [*COMMON, *target.flags], "asflags": [], "gcc_only": [],
+                  "cxxflags": cxx_flags(target), "cflags": list(COMMON), "asflags": [], "gcc_only": [],
                   "ldflags": list(THREADING[options.threading]),
                   "exports": [f"{face.name}_{s}" for s in EXPORTED]},
         "files": dict(files),

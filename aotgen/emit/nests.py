@@ -67,20 +67,19 @@ class _Pointers(dict[Def, Pointer]):
     distinct: list[Pointer]
 
 
+def roots(stage: Stage) -> list[E]:
+    """The expressions a stage prints: its condition, values, and what its bounds and store indices load."""
+    out: list[E] = [stage.cond] if stage.cond is not None else []
+    indices = [i for b in stage.bounds for i in (*b.lows, *b.highs)]
+    for s in stage.stmts:
+        out.append(s.value)
+        indices.extend(s.index)
+    return out + list(dict.fromkeys(a.payload for i in indices for a in i.walk() if a.kind == "ind"))
+
+
 def _loaded(nest: LoopNest) -> list[Def]:
-    """Every Def that is loaded, in order of first use, those inside conditions, bounds and store indices included."""
-    out: dict[Def, None] = {}
-    for stage in nest.stages:
-        roots: list[E] = [stage.cond] if stage.cond is not None else []
-        indices = [i for b in stage.bounds for i in (*b.lows, *b.highs)]
-        for s in stage.stmts:
-            indices.extend(s.index)
-            roots.append(s.value)
-        roots.extend(a.payload for i in indices for a in i.walk() if a.kind == "ind")
-        for e in roots:
-            for ld in expr.loads_of(e):
-                out[ld.attr[0]] = None
-    return list(out)
+    """Every Def that is loaded, in order of first use."""
+    return list(dict.fromkeys(ld.attr[0] for st in nest.stages for e in roots(st) for ld in expr.loads_of(e)))
 
 
 def describe_tensor(d: Def, t: Tensor) -> str:
@@ -166,14 +165,19 @@ def describe(nest: LoopNest) -> Nest:
     rereads = any(d in stored and d in nest.tensors for d in _loaded(nest))
     across = rereads or any(_reads_across(nest, s) for s in nest.stages) or len({
         s.lane.ext for s in nest.stages if s.lane is not None}) > 1
-    return Nest(rows, width, len(nest.stages), any(s.folds for s in nest.stages), spread,
-                tuple(upper(t.size) for t in nest.temps if t.shape), across, not nest.outer,
-                all(s.loops == (() if s.lane is None else (s.lane,)) for s in nest.stages))
+    return Nest(
+        rows, width, len(nest.stages), any(s.folds for s in nest.stages), spread,
+        tuple(upper(t.size) for t in nest.temps if t.shape), across, not nest.outer,
+        lanes_only=all(s.loops == (() if s.lane is None else (s.lane,)) for s in nest.stages),
+        straight=not any(s.loops for s in nest.stages),
+        arg_folds=any((s.red or "").startswith("arg") for st in nest.stages for s in st.stmts),
+    )
 
 
 def _reads_across(nest: LoopNest, stage: Stage) -> bool:
     """Does some lane touch an element of a row temporary that is not its own (lane 0 being the range's first)?"""
-    own = index.var(stage.lane) if stage.lane is not None and stage.lane.lo == 0 else None
+    whole = stage.lane is not None and stage.lane.lo == 0 and not any(b.var is stage.lane for b in stage.bounds)
+    own = index.var(stage.lane) if whole and stage.lane is not None else None
     touched = [(s.target, s.index) for s in stage.stmts]
     touched += [ld.attr for s in stage.stmts for ld in expr.loads_of(s.value)]
     return any(d in nest.temps and d.shape and temp_offset(d, idx) != own for d, idx in touched)

@@ -15,7 +15,7 @@ from aotgen.core.errors import UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.emit import headers, names, source
 from aotgen.emit.interface import Interface, interface
-from aotgen.emit.manifest import FORMAT, Source, digests, manifest, sources
+from aotgen.emit.manifest import FORMAT, Source, cxx_flags, digests, manifest, sources
 from aotgen.emit.readme import readme
 from aotgen.emit.render import render
 from aotgen.emit.source import Provenance, Unit
@@ -142,7 +142,7 @@ def _values(planned: Planned, face: Interface, options: CompileOptions, target: 
         "name": face.name, "face": face, "provenance": provenance.lines(), "threads": options.threads,
         "team": TEAMS[options.threading], "threading": options.threading, "weights": weights, "magic": blob.MAGIC,
         "blob_version": blob.VERSION, "memory": planned.memory, "slots": source.slot_sizes(planned),
-        "scratch": source.scratch_stride(units), "build": build, "planned": planned,
+        "scratch": source.scratch_stride(units), "build": build, "planned": planned, "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
         "isas": [{"name": i.name, "space": spaces[source.suffix(i)], "flags": i.flags,
                   "needs": [f"kCpu{n.replace('.', '').replace('_', '').capitalize()}" for n in i.needs]}

@@ -100,6 +100,8 @@ class ScalarPrinter:
             return self._guard(e, scope)
         if e.op == "select":
             return self._select(e, scope)
+        if e.op == "cast" and e.args[0].op == "ix" and e.dtype in ("f32", "f64") and e.attr == e.dtype:
+            return self.dialect.convert_index(COMPUTE_CTYPE[e.dtype], self.index(e.args[0].attr, scope))
         if e.op == "cast":
             return self.dialect.cast(dtypes.of(e.attr), e.args[0].dtype, self.value(e.args[0], scope))
         if e.op == "and" and self._index_only(e):
@@ -188,7 +190,11 @@ class ScalarPrinter:
     def index(self, i: Ix | int, scope: Scope) -> Code:
         """A polynomial: larger strides first, a positive term in front."""
         terms = index.ix(i).sorted_terms()
-        terms = [t for t in terms if t[1] > 0 and t[0]] + [t for t in terms if t[1] < 0 or not t[0]]
+        positive = [t for t in terms if t[1] > 0 and t[0]]
+        if not positive:  # 5 - 2 * i
+            terms.sort(key=lambda t: t[1] < 0)
+        else:
+            terms = positive + [t for t in terms if t not in positive]
         if not terms:
             return Code("0")
         out = ""

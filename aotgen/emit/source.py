@@ -38,6 +38,10 @@ class Provenance:
         return [*out, *(f"{k}: {v}" for k, v in sorted(self.facts.items()))]
 
 
+# The macro by which a compiler says that it may use a feature, where that is not the feature's name; "": there is none.
+MACROS: Mapping[str, str] = {"bmi1": "__BMI__", "asimd": "__ARM_NEON", "cx16": "", "movbe": ""}
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A printed source file: ``namespace`` it lives in, ``text``, ``headers`` it includes, ``scratch``: bytes per thread
@@ -107,7 +111,7 @@ def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: 
 
 def _demand(isa: Isa, out: Text) -> None:
     """Refuse to compile without the flags that the kernels were chosen for."""
-    macros = [f"__{need.upper().replace('.', '_')}__" for need in isa.needs]
+    macros = [MACROS.get(need, f"__{need.upper()}__") for need in isa.needs if MACROS.get(need, need)]
     if macros:
         out.raw("#if " + " || ".join(f"!defined({m})" for m in macros))
         out.raw(f'#error "compile this file with {" ".join(isa.flags)}"')

@@ -17,7 +17,7 @@ from aotgen.emit.interface import literal, shape_text
 from aotgen.emit.loops import print_nest
 from aotgen.emit.names import sanitize
 from aotgen.emit.storage import Storage
-from aotgen.emit.text import Text
+from aotgen.emit.text import Text, clean_comment
 from aotgen.ir import index
 from aotgen.ir.index import Dim
 from aotgen.ir.program import (
@@ -61,8 +61,7 @@ class StepWriter:
         for step in steps:
             why = self.storage.planned.barriers.get(step)
             if why:
-                text.line("barrier.wait(nt);")
-                text.comment(why)
+                text.raw(f"barrier.wait(nt);  // {clean_comment(why)}")
             self._number += 1
             text.comment(self.title(step))
             by_type[type(step)](step, text)

@@ -98,31 +98,32 @@ def clean_comment(text: str) -> str:
 
 
 def wrap(code: str, pad: str, width: int = WIDTH) -> Iterator[str]:
-    """``code`` cut into lines of at most ``width`` columns at operators and commas outside string literals."""
-    first = True
-    while True:
-        lead = pad if first else pad + "    "
-        room = width - len(lead)
-        if len(code) <= room or '"' in code or code.startswith("#"):
-            yield lead + code
-            return
-        cut = max(
-            (
-                at + len(b.rstrip())
-                for b in _BREAKS
-                if (at := code.rfind(b, 1, room - len(b.rstrip()) + 1)) > 0
-            ),
-            default=0,
-        )
-        if cut < 20:
-            cut = min(
-                (at + len(b.rstrip()) for b in _BREAKS if (at := code.find(b, 20)) > 0), default=len(code)
-            )
-        if cut >= len(code):
-            yield lead + code
-            return
+    """``code`` cut into lines of at most ``width`` columns, each cut where the fewest brackets are open."""
+    lead = pad
+    while len(lead) + len(code) > width and '"' not in code:
+        cut = _best_break(code, width - len(lead))
+        if cut is None:
+            break
         yield lead + code[:cut].rstrip()
-        code, first = code[cut:].lstrip(), False
+        code, lead = code[cut:].lstrip(), pad + "    "
+    yield lead + code
+
+
+def _best_break(code: str, room: int) -> int | None:
+    """Where to cut: in the second half of the line where the fewest brackets are open, as late as possible; products and
+    quotients count as one bracket more."""
+    depth, best, cost = 0, None, 0.0
+    for at, c in enumerate(code):
+        depth += (c in "([{") - (c in ")]}")
+        after = next((len(b.rstrip()) for b in _BREAKS if code.startswith(b, at)), 0)
+        if not after:
+            continue
+        if at + after > room:
+            return at + after if best is None else best
+        here = depth + (code[at + 1] in "*/")
+        if at >= room // 3 and (best is None or here <= cost):
+            best, cost = at + after, here
+    return best
 
 
 def _fold(text: str, width: int) -> Iterator[str]:

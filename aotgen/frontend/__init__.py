@@ -10,9 +10,10 @@ import onnx
 from aotgen.core.options import CompileOptions
 from aotgen.frontend.import_ import import_model
 from aotgen.frontend.load import read
+from aotgen.frontend.report import Report, inspect
 from aotgen.ir.graph import Graph
 
-__all__ = ["load_graph"]
+__all__ = ["Report", "inspect", "load_graph"]
 
 
 def load_graph(model: str | Path | onnx.ModelProto, options: CompileOptions | None = None) -> Graph:

@@ -33,9 +33,7 @@ def import_model(source: Source, options: CompileOptions, errors: list[AotgenErr
     model is still read; outputs that could not be computed are then absent."""
     importer = _Importer(source, errors)
     graph = source.model.graph
-    stored = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
-    stored |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}  # inputs with a default are constants
-    inputs = [i for i in graph.input if i.name not in stored]
+    inputs = true_inputs(graph)
     if len({i.name for i in inputs}) != len(inputs):
         raise ModelError("two inputs of the graph have the same name")
     b = Builder(graph.name)
@@ -46,6 +44,13 @@ def import_model(source: Source, options: CompileOptions, errors: list[AotgenErr
     outputs = importer.run(frame, graph)
     names = [o.name for o, v in zip(graph.output, outputs, strict=True) if v is not None]
     return rename_outputs(b.graph([v for v in outputs if v is not None]), names)
+
+
+def true_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs a caller must give: those without a default (an initialiser or Constant of the same name)."""
+    stored = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    stored |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}
+    return [i for i in graph.input if i.name not in stored]
 
 
 class _Importer:

@@ -68,7 +68,7 @@ def cast_array(a: Array, to: DType, wide: bool = False) -> Array:
     target = _compute_dtype(to, wide)
     with np.errstate(all="ignore"):
         if to.is_bool:
-            return a != 0
+            return np.not_equal(a, 0)
         if to.is_float:
             return a.astype(target) if wide and to.bits >= 32 else a.astype(to.numpy).astype(target)
         if a.dtype.kind == "f":
@@ -197,20 +197,20 @@ class _Run:
         if d.red.startswith("arg"):
             flat = a.reshape(*a.shape[:keep], math.prod(a.shape[keep:]))
             best = np.argmax if "max" in d.red else np.argmin
-            return (
-                flat.shape[-1] - 1 - best(flat[..., ::-1], -1) if d.red.endswith("last") else best(flat, -1)
-            )
+            last = d.red.endswith("last")
+            return np.asarray(flat.shape[-1] - 1 - best(flat[..., ::-1], -1) if last else best(flat, -1))
         kind = _REDUCE[d.red]
         extra = {} if d.red in ("and", "or") else {"dtype": a.dtype}
         return kind.reduce(a, axis=tuple(range(keep, a.ndim)), initial=_identity(d.red, a.dtype), **extra)  # type: ignore
 
     def _scatter(self, d: Def) -> None:
-        assert d.into is not None and d.expr is not None
+        assert d.into is not None
+        assert d.expr is not None
         frame = _Frame(self, d.axes, [(0, n) for n in self.shape([a.ext for a in d.axes])])  # type: ignore[misc]
         out = self.arrays[d.into].astype(_compute_dtype(d.dtype, self.wide))
         at = tuple(np.broadcast_to(frame.index(i, None), frame.shape).ravel() for i in d.at)
         for i, n in zip(at, out.shape, strict=True):
-            if i.size and not (0 <= i.min() and i.max() < n):
+            if i.size and not (i.min() >= 0 and i.max() < n):
                 raise InternalError(f"{d!r} stores out of bounds")
         values = frame.full(d.expr).ravel()
         if not d.at:
@@ -311,10 +311,12 @@ class _Frame:
             return np.int64(self.run.extent(index.var(a)))
         if a.kind == "ind":
             v = self.value(a.payload, mask).astype(np.int64)
-            assert a.lo is not None and a.ext is not None
+            assert a.lo is not None
+            assert a.ext is not None
             lo, ext = self.index(a.lo, mask), self.index(a.ext, mask)
             return np.maximum(np.minimum(v, lo + ext - 1), lo)
-        assert a.a is not None and a.b is not None
+        assert a.a is not None
+        assert a.b is not None
         x, y = self.index(a.a, mask), self.index(a.b, mask)
         y = np.where(y == 0, 1, y)  # an empty axis: nothing is evaluated there
         return x // y if a.kind == "div" else x % y

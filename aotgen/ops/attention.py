@@ -8,12 +8,13 @@ With fewer key heads than query heads (GQA) the queries of a group are rows of o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
-from aotgen.ir.define import Def, compute
+from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
@@ -87,7 +88,8 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
             width = mask.shape[-1]
             tail = [b, h, q][4 - mask.rank:]
             lead_at = [index.ix(0) if d == 1 else i for d, i in zip(mask.shape[:-1], tail, strict=True)]
-            m = mask[(*lead_at, index.ix(0) if width == 1 else k)]
+            place = (*lead_at, index.ix(0) if width == 1 else k)
+            m = mask[place]
             value = expr.select(m, zero, nothing) if mask.dtype.is_bool else expr.cast(m, kind)
             if width != 1:
                 value = expr.guard(expr.ge0(index.ix(width) - 1 - k), value, nothing)
@@ -99,13 +101,13 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
 @lowering("MaskedSoftmax", domain="aotgen")
 def masked_softmax(ctx: Ctx, scores: Def, bias: Def) -> Def:
     """Softmax of ``scores + bias`` along the last axis; a row whose bias is -inf throughout is 0."""
-    from aotgen.ir.define import reduce_
-    total = compute(scores.shape, lambda *i: scores[i] + read(bias, i))
+    kind = dtypes.compute_of(scores.dtype)
+    total = compute(scores.shape, lambda *i: scores[i] + expr.cast(read(bias, i), kind))
     rows = scores.shape[:-1]
-    top = reduce_("max", rows, scores.shape[-1:], lambda o, r: total[(*o, r[0])])
-    least = reduce_("max", bias.shape[:-1], bias.shape[-1:], lambda o, r: bias[(*o, r[0])])
+    top = reduce_("max", rows, scores.shape[-1:], lambda o, r: total[tuple(o + r)])
+    least = reduce_("max", bias.shape[:-1], bias.shape[-1:], lambda o, r: bias[tuple(o + r)])
     e = compute(scores.shape, lambda *i: expr.fn("exp", total[i] - top[i[:-1]]))
-    norm = reduce_("sum", rows, scores.shape[-1:], lambda o, r: e[(*o, r[0])])
+    norm = reduce_("sum", rows, scores.shape[-1:], lambda o, r: e[tuple(o + r)])
     inverse = compute(rows, lambda *i: 1.0 / norm[i])
 
     def f(*i: Ix) -> E:
@@ -129,17 +131,10 @@ def grouped_product(s: Sub, a: Value, b: Value) -> Value:
     return s.reshape(y, [batch, heads, m, b.shape[3]])
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """``y``: ``[B, H, Sq, Dv]``; ``stages``: scores raw, capped, biased and normalised (qk_matmul_output_mode 0 to 3)."""
-
-    y: Value
-    stages: list[Value]
-
-
 def attend(s: Sub, q: Value, k: Value, v: Value, scale: float, bias: Bias, softcap: float = 0.0,
-           precision: DType | None = None) -> Result:
-    """Scaled dot-product attention."""
+           precision: DType | None = None, stage: int = 0) -> tuple[Value, Value]:
+    """Scaled dot-product attention ``[B, H, Sq, Dv]``, and the scores at ``stage``: 0 raw, 1 capped, 2 biased,
+    3 normalised."""
     root = s.scalar(abs(scale) ** 0.5, q.dtype)
     keys = s.transpose(s("Mul", k, root), [0, 1, 3, 2])
     raw = grouped_product(s, s("Mul", q, root), keys)
@@ -150,20 +145,16 @@ def attend(s: Sub, q: Value, k: Value, v: Value, scale: float, bias: Bias, softc
         cap = s.scalar(softcap, q.dtype)
         capped = s("Mul", s("Tanh", s("Div", raw, cap)), cap)
     added = _bias(s, raw, bias)
-    biased = capped
+    scores = s.cast(capped, precision or q.dtype)
     if added is None:
-        scores = s.cast(capped, precision or q.dtype)
         p = s("Softmax", scores, axis=-1)
     else:
-        biased = s.cast(s("Add", capped, added), q.dtype)
-        p = s("MaskedSoftmax", s.cast(capped, precision or q.dtype), s.cast(added, _compute(precision or q.dtype)),
-              domain="aotgen")
+        p = s("MaskedSoftmax", scores, added, domain="aotgen")
     p = s.cast(p, q.dtype)
-    return Result(grouped_product(s, p, v), [raw, capped, biased, p])
-
-
-def _compute(t: DType) -> DType:
-    return dtypes.compute_of(t)
+    shown = {0: raw, 1: capped, 2: capped, 3: p}[stage]
+    if stage == 2 and added is not None:
+        shown = s.cast(s("Add", s.cast(capped, added.dtype), added), q.dtype)
+    return grouped_product(s, p, v), shown
 
 
 def _bias(s: Sub, scores: Value, b: Bias) -> Value | None:
@@ -171,7 +162,7 @@ def _bias(s: Sub, scores: Value, b: Bias) -> Value | None:
     if b.mask is None and not b.windowed and b.valid is None:
         return None
     offset = None
-    attrs = {}
+    attrs: dict[str, Any] = {}
     if b.windowed:
         if b.offset is not None:
             offset = s.ints([b.offset])
@@ -206,17 +197,12 @@ def attention(ctx: Ctx, builder: Builder, q: Value, k: Value, v: Value, mask: Va
     bias = Bias(mask, None if valid is not None and past_key is None else past, min(upper) if upper else None,
                 -left if left >= 0 else None, valid)
     precision = ctx.attr_dtype("softmax_precision") if ctx.has("softmax_precision") else None
-    out = attend(s, q, k, v, ctx.attr_float("scale", width ** -0.5), bias, ctx.attr_float("softcap", 0.0), precision)
-    y = merge_heads(s, out.y) if flat else out.y
-    return y, k, v, out.stages[ctx.attr_int("qk_matmul_output_mode", 0)]
+    y, shown = attend(s, q, k, v, ctx.attr_float("scale", width ** -0.5), bias, ctx.attr_float("softcap", 0.0), precision,
+                      ctx.attr_int("qk_matmul_output_mode", 0))
+    return s.asked(merge_heads(s, y) if flat else y, k, v, shown)
 
 
 # -- rotary embedding
-
-
-def rotate(s: Sub, x: Value, cos: Value, sin: Value, interleaved: bool, size: int) -> Value:
-    """The first ``size`` channels of ``x`` ``[B, S, H, D]`` rotated by the angles of ``cos``, ``sin`` ``[B, S, size/2]``."""
-    return s("Rotate", x, cos, sin, domain="aotgen", interleaved=int(interleaved), size=size)  # type: ignore[no-any-return]
 
 
 @lowering("Rotate", domain="aotgen")
@@ -236,7 +222,7 @@ def rotate_def(ctx: Ctx, x: Def, cos: Def, sin: Def) -> Def:
             which = first = d % half
             second, is_first = d % half + half, expr.ge0(half - 1 - d)
         c, n = (expr.cast(read(t, (i[0], i[seq], which)), kind) for t in (cos, sin))
-        a, b = x[(*i[:3], first)], x[(*i[:3], second)]
+        a, b = x[i[:3] + (first,)], x[i[:3] + (second,)]
         turned = expr.select(is_first, c * a - n * b, n * a + c * b)
         if isinstance(x.shape[3], int) and size == x.shape[3]:
             return turned
@@ -293,8 +279,8 @@ def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None =
     mask = _ms_mask(ctx, s, padding, added, q.dtype)
     causal = bool(ctx.attr_int("unidirectional", 0))
     scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
-    out = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
-    return merge_heads(s, out.y), k, v
+    y, _ = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
+    return s.asked(merge_heads(s, y), k, v)
 
 
 def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, dtype: DType) -> Value | None:
@@ -317,24 +303,24 @@ def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | N
     s, heads = Sub(ctx, builder), ctx.attr_int("num_heads")
     if any(m is not None for m in more):
         raise ctx.refuse("Attention with a shared past buffer")
-    y = s("MatMul", x, w)
-    y = y if bias is None else s("Add", y, bias)
-    total = y.shape[2]
+    qkv = s("MatMul", x, w)
+    qkv = qkv if bias is None else s("Add", qkv, bias)
+    total = qkv.shape[2]
     sizes = ctx.attr_ints("qkv_hidden_sizes") if ctx.has("qkv_hidden_sizes") else [int(total) // 3] * 3
     if not sizes or sum(sizes) != total:
         raise ModelError(f"qkv sizes {sizes} of a projection of {total}")
-    q, k, v = (split_heads(s, s.slice(y, 2, sum(sizes[:n]), sum(sizes[:n + 1])), heads) for n in range(3))
+    q, k, v = (split_heads(s, s.slice(qkv, 2, sum(sizes[:n]), sum(sizes[:n + 1])), heads) for n in range(3))
     before: Dim = 0
     if past is not None:
         before = past.shape[3]
         k, v = (s.concat([s.select(past, 0, n), t], 2) for n, t in enumerate((k, v)))
     causal = bool(ctx.attr_int("unidirectional", 0))
     scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
-    out = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, q.dtype), before, 0 if causal else None))
+    y, _ = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, q.dtype), before, 0 if causal else None))
     present = None
     if ctx.wants(1):
         present = s.concat([s.reshape(t, [1, *t.shape]) for t in (k, v)], 0)
-    return merge_heads(s, out.y), present
+    return s.asked(merge_heads(s, y), present)
 
 
 @lowering("EmbedLayerNormalization", domain=MICROSOFT)
@@ -349,7 +335,6 @@ def embed_layer_normalization(ctx: Ctx, ids: Def, segments: Def | None, words: D
             value = value + segment_table[expr.index_of(segments[b, t], segment_table.shape[0]), c]
         return value
 
-    from aotgen.ir.define import reduce_
     total = compute((*ids.shape, words.shape[1]), embedding, words.dtype)
     y = layer_norm(total, gamma, beta, [2], ctx.attr_float("epsilon", 1e-12), dtypes.compute_of(words.dtype), words.dtype)[0]
     if mask is None:

@@ -47,7 +47,7 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
 def never_equal(a: Dim, b: Dim) -> bool:
     """Are two extents provably different (and neither able to be 1)?"""
     x, y = index.ix(a), index.ix(b)
-    return index.nonneg(x - y - 1) and index.nonneg(y - 2) or index.nonneg(y - x - 1) and index.nonneg(x - 2)
+    return (index.nonneg(x - y - 1) and index.nonneg(y - 2)) or (index.nonneg(y - x - 1) and index.nonneg(x - 2))
 
 
 def read(x: Def, idx: Sequence[Ix]) -> E:
@@ -58,9 +58,12 @@ def read(x: Def, idx: Sequence[Ix]) -> E:
 
 def elementwise(f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:
     """``f`` of the broadcast elements of ``xs``, stored as ``dtype`` (by default the first input's)."""
-    return compute(
-        broadcast(*(x.shape for x in xs)), lambda *i: f(*(read(x, i) for x in xs)), dtype or xs[0].dtype
-    )
+    return compute(broadcast(*(x.shape for x in xs)), lambda *i: f(*(read(x, i) for x in xs)), dtype or xs[0].dtype)
+
+
+def replaced(point: Sequence[Ix], axis: int, *by: Ix) -> tuple[Ix, ...]:
+    """``point`` with its coordinate along ``axis`` replaced by any number of others."""
+    return (*point[:axis], *by, *point[axis + 1 :])
 
 
 def flat_element(x: Def) -> E:

@@ -214,7 +214,7 @@ def _element(d: Def, at: tuple[index.Ix, ...], on_load: Any) -> expr.E | None:
     if d.red not in _FOLDABLE:
         return None
     extents = [r.ext.const() if r.ext is not None else None for r in d.rvars]
-    if any(n is None for n in extents):
+    if any(n is None for n in extents) or int(np.prod(extents, dtype=np.int64)) > KNOWN_LIMIT:  # type: ignore[arg-type]
         return None
     total: expr.E | None = None
     for r in np.ndindex(*extents):  # type: ignore[arg-type]

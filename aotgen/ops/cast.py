@@ -25,7 +25,7 @@ def convert(e: E, to: DType, saturate: bool = True) -> E:
     the largest finite value instead of NaN or infinity."""
     if to.name in WRAPPING_FLOATS and saturate:
         e = e if e.type.is_float else expr.cast(e, "f32")
-        top = float(np.asarray(ml_dtypes.finfo(to.numpy).max, np.float64))
+        top = float(np.asarray(ml_dtypes.finfo(to.numpy).max, np.float64))  # type: ignore[no-untyped-call]
         e = fn("max", fn("min", e, const(top, e.dtype)), const(-top, e.dtype))
     return expr.cast(e, to)
 

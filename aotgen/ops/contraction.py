@@ -67,7 +67,7 @@ def _centred(x: Def, zero: Def | None, rows: bool) -> Read:
     if zero is None:
         return lambda i: x[i]
 
-    def read(i: tuple[Ix, ...]) -> E:
+    def element(i: tuple[Ix, ...]) -> E:
         if zero.rank == 0:
             return x[i] - zero[()]
         if zero.rank == 1:
@@ -75,7 +75,7 @@ def _centred(x: Def, zero: Def | None, rows: bool) -> Read:
             return x[i] - zero[index.ix(0) if zero.shape[0] == 1 else line]
         return x[i] - read(zero, i)
 
-    return read
+    return element
 
 
 @lowering("Requantize", domain="aotgen")

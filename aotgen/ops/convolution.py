@@ -153,7 +153,8 @@ def conv_transpose(ctx: Ctx, x: Def, w: Def, b: Def | None = None) -> Def:
                 expr.between(0, place // strides[a], x.shape[2 + a]),
             ]
             at.append(place // strides[a])
-        value = x[(o[0], ic, *at)] * w[(ic, oc, *k)]
+        at_x, at_w = (o[0], ic, *at), (ic, oc, *k)
+        value = x[at_x] * w[at_w]
         return expr.guard(expr.all_(conditions), value, expr.const(0, value.dtype))
 
     dtype = x.dtype if b is None else dtypes.compute_of(x.dtype)

@@ -21,12 +21,12 @@ def cumulative(ctx: Ctx, x: Def, axis: Def) -> Def:
     fold, identity = ("add", 0) if ctx.node.op == "CumSum" else ("mul", 1)
 
     def flipped(i: tuple[Ix, ...]) -> tuple[Ix, ...]:
-        return (*i[:a], x.shape[a] - 1 - i[a], *i[a + 1:]) if reverse else i
+        return (*i[:a], x.shape[a] - 1 - i[a], *i[a + 1 :]) if reverse else i
 
     def f(*i: Ix) -> E:
         if not exclusive:
             return x[flipped(i)]
-        previous = (*i[:a], i[a] - 1, *i[a + 1:])
+        previous = (*i[:a], i[a] - 1, *i[a + 1 :])
         return guard(ge0(i[a] - 1), x[flipped(previous)], const(identity, x.dtype.compute))
 
     running = scan(fold, x.shape, a, f, x.dtype)

@@ -108,9 +108,7 @@ def _swish(ctx: Ctx, x: E) -> E:
 UNARY: dict[str, Unary] = {
     **{
         name: _op(name.lower())
-        for name in (
-            "Neg Exp Log Sqrt Sin Cos Tan Sinh Cosh Tanh Asinh Acosh Atanh Erf Sigmoid Floor Ceil Not Asin Acos Atan"
-        ).split()
+        for name in ["Neg", "Exp", "Log", "Sqrt", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh", "Erf", "Sigmoid", "Floor", "Ceil", "Not", "Asin", "Acos", "Atan"]
     },
     "Abs": _abs,
     "Sign": _sign,
@@ -145,9 +143,7 @@ def _register_unary(name: str, row: Unary, domain: str = "") -> None:
 for _name, _row in UNARY.items():
     _register_unary(_name, _row)
 _register_unary("Gelu", lambda ctx, x: gelu(x), "com.microsoft")
-_register_unary(
-    "QuickGelu", lambda ctx, x: x * fn("sigmoid", x * _attr(ctx, "alpha", 1.702)), "com.microsoft"
-)
+_register_unary("QuickGelu", lambda ctx, x: x * fn("sigmoid", x * _attr(ctx, "alpha", 1.702)), "com.microsoft")
 
 
 @lowering("IsNaN")
@@ -168,14 +164,8 @@ def is_inf(ctx: Ctx, x: Def) -> Def:
 # -- binary and variadic, broadcasting
 
 BINARY: dict[str, Callable[[E, E], E]] = {
-    **{
-        name: (lambda op: lambda a, b: fn(op, a, b))(name.lower())
-        for name in "Add Sub Mul Div And Or Xor".split()
-    },
-    **{
-        f"Bitwise{name}": (lambda op: lambda a, b: fn(op, a, b))(f"bit{name.lower()}")
-        for name in "And Or Xor".split()
-    },
+    **{name: (lambda op: lambda a, b: fn(op, a, b))(name.lower()) for name in ["Add", "Sub", "Mul", "Div", "And", "Or", "Xor"]},
+    **{f"Bitwise{name}": (lambda op: lambda a, b: fn(op, a, b))(f"bit{name.lower()}") for name in ["And", "Or", "Xor"]},
     "PRelu": lambda x, slope: select(x < 0, x * slope, x),
 }
 COMPARE: dict[str, Callable[[E, E], E]] = {

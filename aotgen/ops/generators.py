@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import index
-from aotgen.ir.define import Def, call, compute
+from aotgen.ir.define import Call, Def, call, compute
 from aotgen.ir.expr import E, all_, cast, const, ge0, ix_value, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
-from aotgen.ir.interpret import Array, Call, library
+from aotgen.ir.interpret import Array, library
+from aotgen.ops.broadcast import replaced
 from aotgen.ops.registry import Ctx, lowering
 
 
@@ -64,13 +66,11 @@ def data_dim(ctx: Ctx, low: int = 0, high: Dim | None = None, tag: str = "") -> 
     an equal node) gives the same one. ``high``: the largest it can be, where that is a number."""
     operands = ",".join(v.name if v is not None else "" for v in ctx.node.inputs)
     attrs = "".join(f",{k}={v}" for k, v in sorted(ctx.node.attrs.items()))
-    return index.dim(
-        f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, high if isinstance(high, int) else None
-    )
+    return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, high if isinstance(high, int) else None)
 
 
 @library("range")
-def _range_reference(c: Call, args: list[Array]) -> list[Array]:
+def _range_reference(c: Call, args: Sequence[Array]) -> list[Array]:
     start, limit, delta = (np.asarray(a).reshape(-1)[0] for a in args)
     count = max(0, math.ceil((limit - start) / delta))
     return [start + np.arange(count).astype(args[0].dtype) * delta]
@@ -92,8 +92,8 @@ def one_hot(ctx: Ctx, indices: Def, depth: Def, values: Def) -> Def:
     n = as_dim(ctx.values(1, "depth")[0]) if known is None else int(known.reshape(-1)[0])
 
     def f(*i: Ix) -> E:
-        at = cast(indices[(*i[:axis], *i[axis + 1 :])], "i64")
+        at = cast(indices[replaced(i, axis)], "i64")
         at = select(at < 0, at + ix_value(n), at)
-        return select(at.eq(ix_value(i[axis])), values[1], values[0])  # type: ignore[arg-type]
+        return select(at.eq(ix_value(i[axis])), values[1], values[0])
 
     return compute([*indices.shape[:axis], n, *indices.shape[axis:]], f, values.dtype)

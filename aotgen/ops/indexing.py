@@ -10,11 +10,11 @@ import numpy as np
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError, UnsupportedError
-from aotgen.ir.define import Def, call, compute, scatter
+from aotgen.ir.define import Call, Def, call, compute, scatter
 from aotgen.ir.expr import E, wrap_negative
 from aotgen.ir.index import Dim, Ix, as_dim, ix
-from aotgen.ir.interpret import Array, Call, library
-from aotgen.ops.broadcast import unread
+from aotgen.ir.interpret import Array, library
+from aotgen.ops.broadcast import replaced, unread
 from aotgen.ops.generators import data_dim
 from aotgen.ops.registry import Ctx, lowering
 
@@ -23,14 +23,15 @@ from aotgen.ops.registry import Ctx, lowering
 def gather(ctx: Ctx, x: Def, indices: Def) -> Def:
     axis = ctx.axis(x.rank, 0)
     q, d = indices.rank, x.shape[axis]
-    shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1:]]
+    shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]
     if d == 0:
         return unread(x, shape)
     fixed = _one_index(ctx, 1, d)
 
     def f(*i: Ix) -> E:
-        at = wrap_negative(indices[i[axis:axis + q]], d) if fixed is None else fixed
-        return x[(*i[:axis], at, *i[axis + q:])]
+        at = wrap_negative(indices[i[axis : axis + q]], d) if fixed is None else fixed
+        point = (*i[:axis], at, *i[axis + q :])
+        return x[point]
 
     return compute(shape, f, x.dtype)
 
@@ -51,8 +52,7 @@ def gather_elements(ctx: Ctx, x: Def, indices: Def) -> Def:
     axis = ctx.axis(x.rank, 0)
 
     def f(*i: Ix) -> E:
-        at = wrap_negative(indices[i], x.shape[axis])
-        return x[(*i[:axis], at, *i[axis + 1:])]
+        return x[replaced(i, axis, wrap_negative(indices[i], x.shape[axis]))]
 
     return compute(indices.shape, f, x.dtype)
 
@@ -61,13 +61,14 @@ def gather_elements(ctx: Ctx, x: Def, indices: Def) -> Def:
 def gather_nd(ctx: Ctx, x: Def, indices: Def) -> Def:
     batch = ctx.attr_int("batch_dims", 0)
     q, depth = indices.rank - 1, _depth(ctx, indices, x.rank - batch)
-    shape = [*indices.shape[:-1], *x.shape[batch + depth:]]
+    shape = [*indices.shape[:-1], *x.shape[batch + depth :]]
     if 0 in x.shape:
         return unread(x, shape)
 
     def f(*i: Ix) -> E:
-        point = [wrap_negative(indices[(*i[:q], j)], x.shape[batch + j]) for j in range(depth)]
-        return x[(*i[:batch], *point, *i[q:])]
+        found = (wrap_negative(indices[i[:q] + (ix(j),)], x.shape[batch + j]) for j in range(depth))
+        point = (*i[:batch], *found, *i[q:])
+        return x[point]
 
     return compute(shape, f, x.dtype)
 
@@ -94,7 +95,7 @@ def scatter_elements(ctx: Ctx, x: Def, indices: Def, updates: Def) -> Def:
     axis = ctx.axis(x.rank, 0)
 
     def at(*u: Ix) -> Sequence[Ix]:
-        return (*u[:axis], wrap_negative(indices[u], x.shape[axis]), *u[axis + 1:])
+        return replaced(u, axis, wrap_negative(indices[u], x.shape[axis]))
 
     return scatter(_fold(ctx), x, indices.shape, at, lambda *u: updates[u])
 
@@ -104,7 +105,7 @@ def scatter_nd(ctx: Ctx, x: Def, indices: Def, updates: Def) -> Def:
     q, depth = indices.rank - 1, _depth(ctx, indices, x.rank)
 
     def at(*u: Ix) -> Sequence[Ix]:
-        return (*(wrap_negative(indices[(*u[:q], j)], x.shape[j]) for j in range(depth)), *u[q:])
+        return (*(wrap_negative(indices[u[:q] + (ix(j),)], x.shape[j]) for j in range(depth)), *u[q:])
 
     return scatter(_fold(ctx), x, [*indices.shape[:-1], *x.shape[depth:]], at, lambda *u: updates[u])
 
@@ -123,9 +124,17 @@ def top_k(ctx: Ctx, x: Def, k: Def) -> tuple[Def, ...]:
         count = data_dim(ctx, high=x.shape[axis])
     if isinstance(count, int) and isinstance(x.shape[axis], int) and count > x.shape[axis]:  # type: ignore[operator]
         raise ModelError(f"k = {count} of an axis of extent {x.shape[axis]}")
-    shape = [*x.shape[:axis], count, *x.shape[axis + 1:]]
-    return call("library", "topk", [x, k], [(shape, x.dtype), (shape, dtypes.i64)], axis=axis, k=count,
-                largest=bool(ctx.attr_int("largest", 1)), sorted=bool(ctx.attr_int("sorted", 1)))
+    shape = [*x.shape[:axis], count, *x.shape[axis + 1 :]]
+    return call(
+        "library",
+        "topk",
+        [x, k],
+        [(shape, x.dtype), (shape, dtypes.i64)],
+        axis=axis,
+        k=count,
+        largest=bool(ctx.attr_int("largest", 1)),
+        sorted=bool(ctx.attr_int("sorted", 1)),
+    )
 
 
 @library("topk")
@@ -159,7 +168,7 @@ def compress(ctx: Ctx, x: Def, condition: Def) -> Def:
     extent = x.size if axis is None else x.shape[axis]
     known = ctx.const(1)
     count: Dim = data_dim(ctx, high=extent) if known is None else int(np.count_nonzero(known))
-    shape = [count] if axis is None else [*x.shape[:axis], count, *x.shape[axis + 1:]]
+    shape = [count] if axis is None else [*x.shape[:axis], count, *x.shape[axis + 1 :]]
     return call("library", "compress", [x, condition], [(shape, x.dtype)], axis=axis)[0]
 
 

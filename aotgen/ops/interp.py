@@ -8,7 +8,7 @@ NumPy stands in. It is the float64 truth of verification, the constant folder's 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,10 @@ class _Runner:
         for v, c in graph.constants.items():
             env[v] = self.contents(c)
         for node in graph.nodes:
-            for v, a in zip(node.outputs, self.node(node, env), strict=False):
-                if v is not None:
-                    env[v] = a
-                    self.bind(v, a)
+            for out, a in zip(node.outputs, self.node(node, env), strict=False):
+                if out is not None:
+                    env[out] = a
+                    self.bind(out, a)
         return [env[v] for v in graph.outputs]
 
     def bind(self, v: Value, a: Array) -> None:
@@ -114,7 +114,7 @@ class _Runner:
     def defs(self, node: Node, arrays: Sequence[Array | None], known: Mapping[Value, Constant],
              ) -> tuple[list[Def | None], tuple[Def | None, ...]]:
         """Source and output Defs of a node, remembered by shapes (and by contents where they were needed)."""
-        facts = tuple((c.load().shape, c.load().tobytes()) for c in known.values())
+        facts = tuple(c.load().tobytes() for c in known.values())
         fixed = {v: Constant.of(self.contents(c)) for v in node.inputs if v is not None and (c := self.known.get(v))}
         facts += tuple(fixed[v].load().tobytes() for v in fixed if self.known[v].dims is not None)
         key = (node, tuple(None if a is None else a.shape for a in arrays), facts)
@@ -126,7 +126,7 @@ class _Runner:
 
     # -- regions
     def body(self, body: Graph, inputs: Sequence[Array], env: Env) -> list[Array]:
-        inner: Env = ChainMap({}, env)  # type: ignore[arg-type]
+        inner: Env = ChainMap({}, env)
         for v, a in zip(body.inputs, inputs, strict=True):
             inner[v] = a
         return self.graph(body, inner)
@@ -192,4 +192,5 @@ def _stacked(parts: list[Array], v: Value, axis: int, run: _Runner) -> Array:
     return np.zeros(shape, v.dtype.numpy)
 
 
-CONTROL: dict[str, Any] = {"If": _if, "Loop": _loop, "Scan": _scan}
+Region = Callable[[_Runner, Node, Env], Sequence[Array]]
+CONTROL: dict[str, Region] = {"If": _if, "Loop": _loop, "Scan": _scan}

@@ -46,7 +46,8 @@ def _patches(x: Array, axes: Sequence[Window], fill: Any) -> Array:
     crop = [slice(None)] * 2 + [slice(max(-int(w.before), 0), None) for w in axes]  # type: ignore[arg-type]
     view = sliding_window_view(np.pad(x[tuple(crop)], pads, constant_values=fill), steps, tuple(range(2, x.ndim)))
     pick = [slice(None)] * 2 + [slice(0, (int(w.out) - 1) * w.stride + 1, w.stride) for w in axes]  # type: ignore
-    return view[(*pick, *(slice(None, None, w.dilation) for w in axes))]
+    pick += [slice(None, None, w.dilation) for w in axes]
+    return view[tuple(pick)]
 
 
 def _convolve(x: Array, w: Array, group: int, axes: Sequence[Window]) -> Array:
@@ -82,10 +83,11 @@ def conv_transpose(ctx: Ctx, args: Sequence[Any], wide: bool) -> Array | None:
     before, out = transposed_extents(ctx, x.shape[2:], w.shape[2:], strides, dilations)
     spread = np.zeros((*x.shape[:2], *((d - 1) * s + 1 for d, s in zip(x.shape[2:], strides, strict=True))),
                       _work(x, wide).dtype)
-    spread[(slice(None), slice(None), *(slice(None, None, s) for s in strides))] = x
+    places = (slice(None), slice(None), *(slice(None, None, s) for s in strides))
+    spread[places] = x
     axes = [Window(d, k, 1, t, span(k, t) - 1 - int(b), 0, o)  # type: ignore[arg-type]
             for d, k, t, b, o in zip(spread.shape[2:], w.shape[2:], dilations, before, out, strict=True)]
-    flipped = _work(w, wide)[(slice(None), slice(None), *[slice(None, None, -1)] * n)]
+    flipped = np.flip(_work(w, wide), tuple(range(2, 2 + n)))
     grouped = flipped.reshape(group, w.shape[0] // group, *w.shape[1:]).swapaxes(1, 2)
     y = _convolve(spread, grouped.reshape(-1, *grouped.shape[2:]), group, axes)
     if bias is not None:

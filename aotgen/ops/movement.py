@@ -10,7 +10,7 @@ from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, between, const, fn, ge0, guard, ix_value, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
-from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, unread
+from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, replaced, unread
 from aotgen.ops.registry import Ctx, lowering
 
 INFINITE = (1 << 31) - 1  # slice bounds from here on mean "to the end"
@@ -153,10 +153,7 @@ def tile(ctx: Ctx, x: Def, repeats: Def) -> Def:
 
     def f(*i: Ix) -> E:
         return x[
-            tuple(
-                k if n == 1 else ix(0) if d == 1 else k % ix(d)
-                for k, d, n in zip(i, x.shape, times, strict=True)
-            )
+            tuple(k if n == 1 else ix(0) if d == 1 else k % ix(d) for k, d, n in zip(i, x.shape, times, strict=True))
         ]
 
     return compute(shape, f, x.dtype)
@@ -170,9 +167,9 @@ def clamp(ctx: Ctx, v: Ix | int, low: Ix | int, high: Ix | int, what: str) -> Ix
     the value of an open dim."""
     v, low, high = ix(v), ix(low), ix(high)
     c = v.const()
-    if index.nonneg(v - high) or c is not None and c >= INFINITE:
+    if index.nonneg(v - high) or (c is not None and c >= INFINITE):
         return high
-    if index.nonneg(low - v) or c is not None and c <= -INFINITE:
+    if index.nonneg(low - v) or (c is not None and c <= -INFINITE):
         return low
     if index.nonneg(v - low) and index.nonneg(high - v):
         return v
@@ -201,9 +198,7 @@ def slice_bounds(ctx: Ctx, start: Ix | int, end: Ix | int, step: int, d: Dim) ->
     if index.nonneg(-span):
         return ix(0), 0
     if not index.nonneg(span):
-        raise ctx.refuse(
-            f"the slice from {first} to {last} may or may not be empty", "bound the open dim with --dim"
-        )
+        raise ctx.refuse(f"the slice from {first} to {last} may or may not be empty", "bound the open dim with --dim")
     return first, as_dim((span + abs(step) - 1) // abs(step))
 
 
@@ -211,15 +206,11 @@ def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequ
     """Elements ``start + k * step`` of every axis."""
     if 0 in shape:
         return unread(x, shape)
-    return compute(
-        shape, lambda *i: x[tuple(k * st + s for k, s, st in zip(i, starts, steps, strict=True))], x.dtype
-    )
+    return compute(shape, lambda *i: x[tuple(k * st + s for k, s, st in zip(i, starts, steps, strict=True))], x.dtype)
 
 
 @lowering("Slice")
-def slice_(
-    ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None
-) -> Def:
+def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None) -> Def:
     first, last = ctx.values(1, "starts"), ctx.values(2, "ends")
     where = ctx.axes(3, x.rank, range(len(first)))
     stride = ctx.values(4, "steps") if ctx.given(4) else [1] * len(first)
@@ -239,7 +230,7 @@ def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
     d = x.shape[axis]
     if ctx.given(1) or ctx.has("split"):
         parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
-        if isinstance(d, int) and d != sum(parts):  # type: ignore[arg-type]
+        if isinstance(d, int) and d != sum(parts):
             raise ModelError(f"parts {parts} do not add up to {d}")
     else:
         parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
@@ -287,7 +278,7 @@ def concatenated(xs: Sequence[Def], axis: int) -> Def:
         return unread(first, shape)
 
     def f(*i: Ix) -> E:
-        at = [x[(*i[:axis], i[axis] - offset, *i[axis + 1 :])] for offset, x in parts]
+        at = [x[replaced(i, axis, i[axis] - offset)] for offset, x in parts]
         out = at[-1]
         for (offset, x), value in list(zip(parts, at, strict=True))[-2::-1]:
             out = guard(ge0(offset + x.shape[axis] - 1 - i[axis]), value, out)
@@ -350,9 +341,7 @@ def padded(ctx: Ctx, x: Def, before: Sequence[Dim], after: Sequence[Dim], mode: 
     def f(*i: Ix) -> E:
         at = [k - b for k, b in zip(i, before, strict=True)]
         if mode == "constant":
-            return guard(
-                expr.all_([between(0, k, d) for k, d in zip(at, x.shape, strict=True)]), x[tuple(at)], fill
-            )
+            return guard(expr.all_([between(0, k, d) for k, d in zip(at, x.shape, strict=True)]), x[tuple(at)], fill)
         sides = zip(at, x.shape, before, after, strict=True)
         return x[tuple(_padded_index(mode, k, d, b, a) for k, d, b, a in sides)]
 
@@ -427,9 +416,7 @@ def reverse_sequence(ctx: Ctx, x: Def, lengths: Def) -> Def:
 def trilu(ctx: Ctx, x: Def, k: Def | None = None) -> Def:
     """The upper (``upper`` = 1) or lower triangle of the last two axes, shifted by ``k``."""
     upper = bool(ctx.attr_int("upper", 1))
-    shift = (
-        ix_value(0) if k is None else ix_value(ctx.values(1, "k")[0]) if ctx.is_const(1) else flat_element(k)
-    )
+    shift = ix_value(0) if k is None else ix_value(ctx.values(1, "k")[0]) if ctx.is_const(1) else flat_element(k)
 
     def f(*i: Ix) -> E:
         diagonal = ix_value(i[-1] - i[-2])

@@ -62,33 +62,14 @@ def batch_normalization(
     which are also blended into the running ones."""
     kind, eps = dtypes.compute_of(x.dtype), ctx.attr_float("epsilon", 1e-5)
     channel = 1 if x.rank > 1 else 0
-    use_mean, use_var, extra = mean, var, ()
+    use_mean, use_var = mean, var
+    extra: tuple[Def, ...] = ()
     if ctx.attr_int("training_mode", 0):
         axes = [a for a in range(x.rank) if a != channel]
         m, v = _moments(x, axes, kind)
-        use_mean, use_var = (
-            compute(
-                mean.shape,
-                lambda i, d=d: d[
-                    tuple(
-                        i if a == channel else index.ix(0)  # type: ignore
-                        for a in range(x.rank)
-                    )
-                ],
-            )
-            for d in (m, v)
-        )
+        use_mean, use_var = _channel_line(m, channel), _channel_line(v, channel)
         blend = ctx.attr_float("momentum", 0.9)
-        extra = tuple(
-            compute(
-                old.shape,
-                lambda i, old=old, new=new: (
-                    old[i] * blend + expr.cast(new[i], old.dtype.compute) * (1 - blend)
-                ),
-                old.dtype,
-            )
-            for old, new in ((mean, use_mean), (var, use_var))
-        )
+        extra = _blended(mean, use_mean, blend), _blended(var, use_var, blend)
 
     def f(*i: Ix) -> E:
         c = i[channel]
@@ -97,6 +78,17 @@ def batch_normalization(
 
     y = compute(x.shape, f, x.dtype)
     return (y, *extra) if extra else y
+
+
+def _channel_line(kept: Def, channel: int) -> Def:
+    """Statistics kept with extents of 1, as a vector over the channels."""
+    return compute([kept.shape[channel]], lambda c: kept[tuple(c if a == channel else 0 for a in range(kept.rank))])
+
+
+def _blended(old: Def, new: Def, momentum: float) -> Def:
+    """A running statistic after one more batch."""
+    kind = dtypes.compute_of(old.dtype)
+    return compute(old.shape, lambda i: old[i] * momentum + expr.cast(new[i], kind) * (1 - momentum), old.dtype)
 
 
 @lowering("InstanceNormalization")
@@ -119,7 +111,7 @@ def group_normalization(ctx: Ctx, x: Def, scale: Def, bias: Def) -> Def:
     per = index.ix(x.shape[1]) // groups
     grouped = compute(
         (x.shape[0], groups, per, *x.shape[2:]),
-        lambda n, g, k, *s: expr.cast(x[(n, g * per + k, *s)], kind),
+        lambda n, g, k, *s: expr.cast(x[(n, g * per + k) + s], kind),
         kind,
     )
     mean, var = _moments(grouped, list(range(2, grouped.rank)), kind)
@@ -127,9 +119,8 @@ def group_normalization(ctx: Ctx, x: Def, scale: Def, bias: Def) -> Def:
 
     def f(n: Ix, c: Ix, *s: Ix) -> E:
         at = (n, c // per, index.ix(0), *s)
-        return (expr.cast(x[(n, c, *s)], kind) - read(mean, at)) * read(inv, at) * expr.cast(
-            scale[c], kind
-        ) + expr.cast(bias[c], kind)
+        y = (expr.cast(x[(n, c) + s], kind) - read(mean, at)) * read(inv, at)
+        return y * expr.cast(scale[c], kind) + expr.cast(bias[c], kind)
 
     return compute(x.shape, f, x.dtype)
 
@@ -249,7 +240,7 @@ def lp_normalization(ctx: Ctx, x: Def) -> Def:
     kind = dtypes.compute_of(x.dtype)
 
     def term(o: list[Ix], r: list[Ix]) -> E:
-        v = x[(*o[:axis], r[0], *o[axis + 1 :])]
+        v = x[tuple(o[:axis] + r + o[axis + 1 :])]
         return expr.fn("abs", v) if p == 1 else v * v
 
     total = reduce_("sum", kept, [x.shape[axis]], term, kind)
@@ -291,7 +282,7 @@ def lrn(ctx: Ctx, x: Def) -> Def:
 
     def term(o: list[Ix], r: list[Ix]) -> E:
         c = o[1] + r[0] - (size - 1) // 2
-        v = x[(o[0], c, *o[2:])]
+        v = x[tuple([o[0], c] + o[2:])]
         return expr.guard(expr.between(0, c, x.shape[1]), v * v, expr.const(0, kind.name))
 
     squares = reduce_("sum", x.shape, [size], term, kind)

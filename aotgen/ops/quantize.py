@@ -11,6 +11,7 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, cast, const, fn, select
 from aotgen.ir.index import Ix
+from aotgen.ops.broadcast import replaced
 from aotgen.ops.cast import convert
 from aotgen.ops.reduction import reduced
 from aotgen.ops.registry import Ctx, lowering
@@ -26,10 +27,11 @@ def parameter(ctx: Ctx, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
     if p.rank != x.rank:
         raise ModelError(f"scale or zero point of shape {list(p.shape)} for {list(x.shape)}")
     if not block:
-        if not isinstance(x.shape[axis], int) or not isinstance(p.shape[axis], int):
+        extent, blocks = x.shape[axis], p.shape[axis]
+        if not isinstance(extent, int) or not isinstance(blocks, int):
             raise ctx.refuse("blocked quantisation of an open axis without block_size", "fix that dim with --dim")
-        block = -(-x.shape[axis] // p.shape[axis])  # type: ignore[operator]
-    return lambda i: p[(*i[:axis], i[axis] // block, *i[axis + 1:])]
+        block = -(-extent // blocks)
+    return lambda i: p[replaced(i, axis, i[axis] // block)]
 
 
 def limits(t: DType) -> tuple[int, int]:
@@ -93,5 +95,7 @@ def dynamic_quantize_linear(ctx: Ctx, x: Def) -> tuple[Def, Def, Def]:
 
     scale = compute((), step)
     point = compute((), lambda: saturated(fn("rint", -fn("min", low[()], zero) / scale[()]), dtypes.u8), dtypes.u8)
-    y = compute(x.shape, lambda *i: saturated(fn("rint", x[i] / scale[()]) + cast(point[()], "f32"), dtypes.u8), dtypes.u8)
+    y = compute(
+        x.shape, lambda *i: saturated(fn("rint", x[i] / scale[()]) + cast(point[()], "f32"), dtypes.u8), dtypes.u8
+    )
     return y, scale, point

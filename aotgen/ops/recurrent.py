@@ -198,7 +198,7 @@ def _run(s: Sub, kind: Kind, cell: Cell, x: Value, first: list[Value], lengths: 
     return out[-1], list(out[:-1])
 
 
-def _expand(ctx: Ctx, builder: Builder, kind: Kind, given: Operands) -> tuple[Value, ...]:
+def _expand(ctx: Ctx, builder: Builder, kind: Kind, given: Operands) -> tuple[Value | None, ...]:
     s = Sub(ctx, builder)
     batch_first = bool(ctx.attr_int("layout", 0))
     direction = ctx.attr_str("direction", "forward")
@@ -225,23 +225,23 @@ def _expand(ctx: Ctx, builder: Builder, kind: Kind, given: Operands) -> tuple[Va
         y = s.transpose(y, [1, 0, 2]) if batch_first else y
         ys.append(s.reshape(y, [*y.shape[:axis], 1, *y.shape[axis:]]))
         lasts.append([s.reshape(v, [n, 1, hidden] if batch_first else [1, n, hidden]) for v in last])
-    return (s.concat(ys, 2 if batch_first else 1),
-            *(s.concat([last[k] for last in lasts], 1 if batch_first else 0) for k in range(kind.states)))
+    return s.asked(s.concat(ys, 2 if batch_first else 1),
+                   *(s.concat([last[k] for last in lasts], 1 if batch_first else 0) for k in range(kind.states)))
 
 
 @expansion("RNN")
 def rnn(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
-        h: Value | None = None) -> tuple[Value, ...]:
+        h: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, RNN, Operands(x, w, r, b, lengths, [h], None))
 
 
 @expansion("GRU")
 def gru(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
-        h: Value | None = None) -> tuple[Value, ...]:
+        h: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, GRU, Operands(x, w, r, b, lengths, [h], None))
 
 
 @expansion("LSTM")
 def lstm(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
-         h: Value | None = None, c: Value | None = None, p: Value | None = None) -> tuple[Value, ...]:
+         h: Value | None = None, c: Value | None = None, p: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, LSTM, Operands(x, w, r, b, lengths, [h, c], p))

@@ -37,8 +37,14 @@ def kept_point(x: Def, axes: Sequence[int], keepdims: bool, i: Sequence[Ix]) -> 
     return [ix(0) if k in axes else next(rest) for k in range(x.rank)]
 
 
-def reduced(kind: str, x: Def, axes: Sequence[int], keepdims: bool = True, of: Callable[..., E] | None = None,
-            dtype: DType | None = None) -> Def:
+def reduced(
+    kind: str,
+    x: Def,
+    axes: Sequence[int],
+    keepdims: bool = True,
+    of: Callable[..., E] | None = None,
+    dtype: DType | None = None,
+) -> Def:
     """The ``kind`` reduction over ``axes`` of ``of(*point)`` (by default the element of ``x``), an identity where empty."""
     order = sorted(axes)
     value = of or (lambda *i: x[i])
@@ -59,7 +65,7 @@ def _extreme(t: DType, kind: str) -> E:
     """The identity of max or min over a tensor of storage type ``t``."""
     if t.is_float:
         return const(-math.inf if kind == "max" else math.inf, t.compute)
-    info = np.iinfo(t.numpy)
+    info = np.iinfo(t.numpy.type(0))
     return const(info.min if kind == "max" else info.max, t.compute)
 
 
@@ -87,13 +93,18 @@ def _register_plain(name: str, kind: str, logical: str = "") -> None:
     lowering(name)(lower)
 
 
-for _name, _kind, _logical in (("ReduceSum", "sum", ""), ("ReduceProd", "prod", ""), ("ReduceMax", "max", "or"),
-                               ("ReduceMin", "min", "and")):
+for _name, _kind, _logical in (
+    ("ReduceSum", "sum", ""),
+    ("ReduceProd", "prod", ""),
+    ("ReduceMax", "max", "or"),
+    ("ReduceMin", "min", "and"),
+):
     _register_plain(_name, _kind, _logical)
 
 
-def mean_of(x: Def, axes: Sequence[int], keepdims: bool = True, of: Callable[..., E] | None = None,
-            dtype: DType | None = None) -> Def:
+def mean_of(
+    x: Def, axes: Sequence[int], keepdims: bool = True, of: Callable[..., E] | None = None, dtype: DType | None = None
+) -> Def:
     """The mean over ``axes``: a sum Def, and a division of it stored as ``dtype`` (default: the compute type)."""
     total = reduced("sum", x, axes, keepdims, of)
     n = cast(ix_value(count_of(x, axes)), total.dtype)
@@ -129,8 +140,14 @@ def _register_sum(name: str, before: Map, after: Map) -> None:
         back: Map = (lambda e: cast(e, x.dtype)) if work != x.dtype.compute else _same
         if over is None:
             return compute(x.shape, lambda *i: back(after(before(cast(x[i], work)))), x.dtype)
-        total = reduced("sum", x, over, bool(ctx.attr_int("keepdims", 1)), lambda *i: before(cast(x[i], work)),
-                        x.dtype if after is _same else None)
+        total = reduced(
+            "sum",
+            x,
+            over,
+            bool(ctx.attr_int("keepdims", 1)),
+            lambda *i: before(cast(x[i], work)),
+            x.dtype if after is _same else None,
+        )
         return total if after is _same else compute(total.shape, lambda *i: back(after(total[i])), x.dtype)
 
     lowering(name)(lower)
@@ -154,8 +171,13 @@ def reduce_log_sum_exp(ctx: Ctx, x: Def, axes: Def | None = None) -> Def:
         return shift[tuple(ix(0) if k in over else p for k, p in enumerate(i))]
 
     total = reduced("sum", x, over, keep, lambda *i: fn("exp", cast(x[i], work) - at(i)))
-    return compute(total.shape, lambda *i: cast(fn("log", total[i]) + at(kept_point(x, over, keep, i)),
-                                                x.dtype if work != x.dtype.compute else work), x.dtype)
+    return compute(
+        total.shape,
+        lambda *i: cast(
+            fn("log", total[i]) + at(kept_point(x, over, keep, i)), x.dtype if work != x.dtype.compute else work
+        ),
+        x.dtype,
+    )
 
 
 @lowering("ArgMax", "ArgMin")

@@ -74,7 +74,8 @@ COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "alig
 
 def coordinates(a: Axis, m: Modes, t: Any) -> Array:
     """Where each output element of a known axis lies in the input, in float type ``t``."""
-    assert isinstance(a.size, int) and isinstance(a.out, int)
+    assert isinstance(a.size, int)
+    assert isinstance(a.out, int)
     x, scale, half = np.arange(a.out).astype(t), t(a.scale), t(0.5)
     if m.coordinates == "asymmetric":
         return x / scale
@@ -263,7 +264,8 @@ def _resample_axis(x: Def, axis: int, out: int, affine: tuple[int, int, int], ta
         o = i[axis]
         p, r, q = affine
         place = (o * p + r) // q if at is None else expr.index_of(at[o, t], x.shape[axis])
-        value = x[(*i[:axis], place, *i[axis + 1:])]
+        at_input = (*i[:axis], place, *i[axis + 1 :])
+        value = x[at_input]
         return value if w is None else value * w[o, t]
 
     def pointwise(*i: Ix) -> E:
@@ -316,7 +318,8 @@ def _open_axis(x: Def, axis: int, out: Dim, scale: float, m: Modes) -> Def:
     def read(i: Sequence[Ix], place: E) -> E:
         last = expr.ix_value(index.ix(size) - 1, "i64")
         place = expr.fn("max", expr.fn("min", place, last), expr.const(0, "i64"))
-        return x[(*i[:axis], expr.index_of(place, size), *i[axis + 1:])]
+        at = (*i[:axis], expr.index_of(place, size), *i[axis + 1 :])
+        return x[at]
 
     def f(*i: Ix) -> E:
         c = _coordinate(i[axis], size, out, scale, m, kind)

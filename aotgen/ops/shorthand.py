@@ -40,6 +40,10 @@ class Sub:
         out = self.builder.node(op, inputs, attrs, n=n, domain=domain, origin=self.origin, bodies=bodies)
         return out[0] if n == 1 else out
 
+    def asked(self, *values: Value | None) -> tuple[Value | None, ...]:
+        """``values`` as the node's outputs: those it names, None for the unused."""
+        return tuple(v if self.ctx.wants(k) else None for k, v in enumerate(values[:max(1, self.ctx.n_outputs)]))
+
     # -- constants
     def scalar(self, value: float, dtype: DType) -> Value:
         return self.builder.scalar(value, dtype)

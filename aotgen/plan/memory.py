@@ -173,42 +173,42 @@ def _climb(
 
 
 def _plan_slots(spans: Mapping[Buffer, Interval], sizes: Mapping[Buffer, Dim]) -> MemoryPlan:
-    """Interval colouring: largest first, each into the free slot of the nearest size that needs no growth, else the
-    one that grows least, if that is less than a slot of its own."""
+    """Interval colouring, largest first (a slot never grows at typical dims) and by start (fewest slots); the colouring
+    that needs less counts."""
     atoms = sorted({a for n in sizes.values() for a in index.dims_of(n)}, key=lambda a: a.name)
-    typical = {
-        a: a.hi if a.hi is not None else max(UNBOUNDED, (a.lo or index.ix(1)).const() or 1) for a in atoms
-    }
+    typical = {a: a.hi if a.hi is not None else max(UNBOUNDED, (a.lo or index.ix(1)).const() or 1) for a in atoms}
     at = {b: at_dims(n, typical) for b, n in sizes.items()}
-    members: list[list[Buffer]] = []
-    offsets: dict[Buffer, int] = {}
-    for b in sorted(spans, key=lambda b: (-at[b], spans[b][0])):
-        free = [
-            k
-            for k, slot in enumerate(members)
-            if all(spans[m][1] < spans[b][0] or spans[b][1] < spans[m][0] for m in slot)
-        ]
-        # Largest first: a free slot never grows at the typical dims; the same polynomial never grows at any.
-        chosen = min(
-            free,
-            default=-1,
-            key=lambda k: (sizes[b] not in [sizes[m] for m in members[k]], at[members[k][0]] - at[b], k),
-        )
-        if chosen < 0:
-            chosen = len(members)
-            members.append([])
-        members[chosen].append(b)
-        offsets[b] = chosen
+
+    def total(members: Sequence[Sequence[Buffer]]) -> int:
+        return sum(max(at[m] for m in slot) for slot in members)
+
+    by_size = sorted(spans, key=lambda b: (-at[b], spans[b][0]))
+    by_start = sorted(spans, key=lambda b: (spans[b][0], -at[b]))
+    members = min((_colour(order, spans, sizes, at) for order in (by_size, by_start)), key=total)
+    offsets = {b: k for k, slot in enumerate(members) for b in slot}
     slots = tuple(Slot(tuple(_undominated([sizes[m] for m in slot]))) for slot in members)
-    total = sum(max(at_dims(n, typical) for n in s.sizes) for s in slots)
-    return MemoryPlan(
-        {b: offsets[b] for b in spans},
-        total,
-        max_live(spans, at),
-        spans,
-        slots,
-        all(a.hi is not None for a in atoms),
-    )
+    return MemoryPlan({b: offsets[b] for b in spans}, total(members), max_live(spans, at), spans, slots,
+                      all(a.hi is not None for a in atoms))
+
+
+def _colour(order: Sequence[Buffer], spans: Mapping[Buffer, Interval], sizes: Mapping[Buffer, Dim],
+            at: Mapping[Buffer, int]) -> list[list[Buffer]]:
+    """Each buffer into a free slot: one with a member of the same polynomial, else the nearest in size at typical dims,
+    one that need not grow first."""
+    members: list[list[Buffer]] = []
+    for b in order:
+        free = [slot for slot in members
+                if all(spans[m][1] < spans[b][0] or spans[b][1] < spans[m][0] for m in slot)]
+
+        def distance(slot: list[Buffer], b: Buffer = b) -> tuple[bool, bool, int]:
+            large = max(at[m] for m in slot)
+            return sizes[b] not in [sizes[m] for m in slot], large < at[b], abs(large - at[b])
+
+        if free:
+            min(free, key=distance).append(b)
+        else:
+            members.append([b])
+    return members
 
 
 def _undominated(sizes: Sequence[Dim]) -> list[Dim]:

@@ -8,7 +8,7 @@ nest out on the machine, tried in order until one accepts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from aotgen.core.dtypes import DType
@@ -57,7 +57,8 @@ class Nest:
     iterations, ``width``: the widest lane loop, ``stages``: number of stages, ``folds``: some stage folds,
     ``spread``: some fold keeps an array of accumulators, ``row_temps``: extents of the temps that are arrays,
     ``temp_reads_across``: a row temp is read at another lane than stored, ``serial``: one iteration, in order,
-    ``lanes_only``: every stage's only loop is its lane."""
+    ``lanes_only``: every stage's only loop, if any, is its lane; ``straight``: no stage has a loop; ``arg_folds``: some
+    fold keeps a position."""
 
     rows: int | None
     width: int | None
@@ -68,6 +69,8 @@ class Nest:
     temp_reads_across: bool
     serial: bool
     lanes_only: bool
+    straight: bool
+    arg_folds: bool
 
 
 class Schedule(Protocol):
@@ -108,6 +111,7 @@ class Dialect(Protocol):
 
     name: str
     restrict: str
+    dims_parameter: str
     schedules: Sequence[Schedule]
     includes: tuple[str, ...]
 
@@ -147,6 +151,11 @@ class Target:
     isas: tuple[Isa, ...] = ()
     flags: tuple[str, ...] = ()
     rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    resolve: Callable[[str], tuple[Isa, ...]] | None = None
+
+    def variant(self, name: str) -> Target:
+        """This family narrowed to the variants called ``name`` (the part of ``--target`` after the colon). Raises UsageError."""
+        return self if self.resolve is None else replace(self, isas=self.resolve(name or "native"))
 
     def isa(self, name: str) -> Isa:
         """The variant called ``name``. Raises KeyError."""

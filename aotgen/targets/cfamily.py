@@ -178,6 +178,7 @@ class CFamily:
 
     name = "c"
     restrict = "__restrict"
+    dims_parameter = "const Dims& d"
     includes: tuple[str, ...] = ("common/scalar.h", "common/vmath.h")
 
     def ctype(self, dtype: DType) -> str:
@@ -346,12 +347,7 @@ def _float_literal(value: float, dtype: str) -> Code:
         short = repr(value)
         text = short if len(short) <= 8 else value.hex()
     else:
-        text = next(
-            t
-            for t in (f"{value:.{n}g}" for n in range(1, 10))
-            if dtypes.f32.numpy.type(t) == dtypes.f32.numpy.type(value)
-        )
-        text = text if any(c in text for c in ".e") else f"{text}.0"
+        text = str(dtypes.f32.numpy.type(value))
     if dtype == "f64" and not any(c in text for c in ".ex"):
         text = f"{text}.0"
     return Code(text + tail, UNARY if text.startswith("-") else PRIMARY)

@@ -68,8 +68,14 @@ def run_graph(graph: Graph, feeds: Mapping[Value, Array], dims: Mapping[str, int
     return [values[d] for d in wanted]
 
 
-def ours(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int = 1,
-         const_inputs: Sequence[int] = (), domain: str = "") -> list[Array]:
+def ours(
+    op: str,
+    inputs: Sequence[Array | None],
+    attrs: Mapping[str, Any],
+    outputs: int = 1,
+    const_inputs: Sequence[int] = (),
+    domain: str = "",
+) -> list[Array]:
     """Outputs of one node; ``const_inputs`` are known at compile time, the others are data."""
     b = Builder("test")
     feeds: dict[Value, Array] = {}
@@ -87,23 +93,31 @@ def ours(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outp
     return run_graph(b.graph([v for v in outs if v is not None]), feeds)
 
 
-def _node(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int, domain: str) -> onnx.NodeProto:
+def _node(
+    op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int, domain: str
+) -> onnx.NodeProto:
     plain = {k: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for k, v in attrs.items()}
     names = ["" if a is None else f"x{k}" for k, a in enumerate(inputs)]
     return helper.make_node(op, names, [f"y{k}" for k in range(outputs)], domain=domain, **plain)
 
 
-def reference(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int = 1,
-              domain: str = "") -> list[Array]:
+def reference(
+    op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any], outputs: int = 1, domain: str = ""
+) -> list[Array]:
     """The same from onnxruntime, else from onnx.reference."""
     node = _node(op, inputs, attrs, outputs, domain)
     feeds = {f"x{k}": np.asarray(a) for k, a in enumerate(inputs) if a is not None}
-    ins = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
+    ins = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()
+    ]
     outs = [onnx.ValueInfoProto(name=f"y{k}") for k in range(outputs)]
     last: Exception | None = None
     for opset in (24, 23, 22, 21):
-        model = helper.make_model(helper.make_graph([node], "g", ins, outs), ir_version=10, opset_imports=[
-            helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])])
+        model = helper.make_model(
+            helper.make_graph([node], "g", ins, outs),
+            ir_version=10,
+            opset_imports=[helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])],
+        )
         try:
             if any(a.dtype not in NATIVE for a in feeds.values()):
                 break
@@ -117,8 +131,23 @@ def reference(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any],
         raise AssertionError(f"no reference for {op}: {last}") from e
 
 
-NATIVE = {np.dtype(t) for t in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
-                                "uint32", "uint64", "bool")}
+NATIVE = {
+    np.dtype(t)
+    for t in (
+        "float16",
+        "float32",
+        "float64",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "bool",
+    )
+}
 
 
 def same(got: Array, want: Array, tolerance: float | None = None, dtype_too: bool = True) -> None:
@@ -134,9 +163,16 @@ def same(got: Array, want: Array, tolerance: float | None = None, dtype_too: boo
         np.testing.assert_array_equal(got, want)
 
 
-def check(op: str, inputs: Sequence[Array | None], attrs: Mapping[str, Any] | None = None, outputs: int = 1,
-          const_inputs: Sequence[int] = (), domain: str = "", expected: Sequence[Array] | None = None,
-          tolerance: float | None = None) -> list[Array]:
+def check(
+    op: str,
+    inputs: Sequence[Array | None],
+    attrs: Mapping[str, Any] | None = None,
+    outputs: int = 1,
+    const_inputs: Sequence[int] = (),
+    domain: str = "",
+    expected: Sequence[Array] | None = None,
+    tolerance: float | None = None,
+) -> list[Array]:
     """Assert that our meaning of one node is the reference's (or ``expected``), and return our outputs."""
     got = ours(op, inputs, attrs or {}, outputs, const_inputs, domain)
     want = expected if expected is not None else reference(op, inputs, attrs or {}, outputs, domain)

@@ -73,6 +73,8 @@ def test_matmul_integer_row_zero_points() -> None:
     a, b, za = ints(np.uint8, 0, 100, 3, 4), ints(np.uint8, 0, 100, 4, 5), ints(np.uint8, 0, 9, 3)
     got, = run("MatMulInteger", [a, b, za])
     np.testing.assert_array_equal(got, (a.astype(int) - za[:, None]) @ b.astype(int))
+    got, = run("MatMulInteger", [a, b, za[:, None]])
+    np.testing.assert_array_equal(got, (a.astype(int) - za[:, None]) @ b.astype(int))
 
 
 @pytest.mark.parametrize("columns", [False, True])

@@ -11,13 +11,32 @@ import numpy as np
 import pytest
 from check import check, ours
 
+from aotgen.core import dtypes
 from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir.graph import TensorType
 from aotgen.ir.index import dim
-from aotgen.core import dtypes
 from aotgen.ops.builder import Builder
 
-SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 3.5, 88.0, -88.0, 1e-6, 20.0, -20.0, 7.25]
+SPECIAL = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    -0.0,
+    0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.5,
+    -2.5,
+    3.5,
+    88.0,
+    -88.0,
+    1e-6,
+    20.0,
+    -20.0,
+    7.25,
+]
 INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float16", "float32", "float64"]
 
@@ -37,14 +56,27 @@ def numbers(dtype: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray[Any
 
 
 UNARY: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in (
-        "Neg Abs Sign Exp Log Sqrt Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Sigmoid Floor "
-        "Ceil Round Relu LeakyRelu Elu Selu Celu HardSigmoid HardSwish Softplus Softsign Mish Gelu Shrink "
-        "Identity IsNaN IsInf").split()),
-    ("LeakyRelu", {"alpha": 0.3}), ("Elu", {"alpha": 0.7}), ("Selu", {"alpha": 2.0, "gamma": 3.0}), ("Celu", {"alpha": 2.0}),
-    ("ThresholdedRelu", {"alpha": 0.7}), ("HardSigmoid", {"alpha": 0.5, "beta": 0.6}), ("Gelu", {"approximate": "tanh"}),
-    ("Shrink", {"lambd": 1.5, "bias": 1.5}), ("IsInf", {"detect_negative": 0}), ("IsInf", {"detect_positive": 0}),
-    ("IsInf", {"detect_positive": 0, "detect_negative": 0}), ("Swish", {}), ("Swish", {"alpha": 1.5}),
+    *(
+        (name, {})
+        for name in (
+            "Neg Abs Sign Exp Log Sqrt Reciprocal Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh Asinh Acosh Atanh Erf Sigmoid Floor "
+            "Ceil Round Relu LeakyRelu Elu Selu Celu HardSigmoid HardSwish Softplus Softsign Mish Gelu Shrink "
+            "Identity IsNaN IsInf"
+        ).split()
+    ),
+    ("LeakyRelu", {"alpha": 0.3}),
+    ("Elu", {"alpha": 0.7}),
+    ("Selu", {"alpha": 2.0, "gamma": 3.0}),
+    ("Celu", {"alpha": 2.0}),
+    ("ThresholdedRelu", {"alpha": 0.7}),
+    ("HardSigmoid", {"alpha": 0.5, "beta": 0.6}),
+    ("Gelu", {"approximate": "tanh"}),
+    ("Shrink", {"lambd": 1.5, "bias": 1.5}),
+    ("IsInf", {"detect_negative": 0}),
+    ("IsInf", {"detect_positive": 0}),
+    ("IsInf", {"detect_positive": 0, "detect_negative": 0}),
+    ("Swish", {}),
+    ("Swish", {"alpha": 1.5}),
 ]
 
 
@@ -59,11 +91,32 @@ def test_unary(op: str, attrs: dict[str, Any], dtype: str) -> None:
 
 
 # onnxruntime's and the reference's answers for NaN and infinity are not the standard's formula here
-NAN_FREE = {"Softsign", "Mish", "Gelu", "Shrink", "HardSwish", "HardSigmoid", "ThresholdedRelu", "Elu", "Selu", "Celu", "Sin",
-            "Cos", "Tan", "Erf", "Relu", "Sign", "LeakyRelu", "Swish", "Softplus"}
+NAN_FREE = {
+    "Softsign",
+    "Mish",
+    "Gelu",
+    "Shrink",
+    "HardSwish",
+    "HardSigmoid",
+    "ThresholdedRelu",
+    "Elu",
+    "Selu",
+    "Celu",
+    "Sin",
+    "Cos",
+    "Tan",
+    "Erf",
+    "Relu",
+    "Sign",
+    "LeakyRelu",
+    "Swish",
+    "Softplus",
+}
 
 
-@pytest.mark.parametrize("op", ["Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "Gelu", "HardSwish", "HardSigmoid"])
+@pytest.mark.parametrize(
+    "op", ["Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Softplus", "Mish", "Gelu", "HardSwish", "HardSigmoid"]
+)
 def test_activations_keep_nan(op: str) -> None:
     assert np.isnan(ours(op, [np.array([np.nan], np.float32)], {})[0][0])
 
@@ -86,7 +139,15 @@ def test_neg_wraps(dtype: str) -> None:
     np.testing.assert_array_equal(ours("Neg", [x], {})[0], -x)
 
 
-BROADCASTS = [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 4), (3, 1)), ((), (2, 2)), ((2, 2), ()), ((0, 3), (1, 3)), ((4,), (1,))]
+BROADCASTS = [
+    ((2, 3), (2, 3)),
+    ((2, 3), (3,)),
+    ((2, 1, 4), (3, 1)),
+    ((), (2, 2)),
+    ((2, 2), ()),
+    ((0, 3), (1, 3)),
+    ((4,), (1,)),
+]
 
 
 @pytest.mark.parametrize("dtype", [*INTS, *FLOATS])
@@ -123,8 +184,13 @@ def test_min_max_propagate_nan(op: str) -> None:
 @pytest.mark.parametrize("dtype", [*INTS, *FLOATS])
 @pytest.mark.parametrize("op", ["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"])
 def test_comparisons(op: str, dtype: str) -> None:
-    f = {"Equal": np.equal, "Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
-         "GreaterOrEqual": np.greater_equal}[op]
+    f = {
+        "Equal": np.equal,
+        "Less": np.less,
+        "LessOrEqual": np.less_equal,
+        "Greater": np.greater,
+        "GreaterOrEqual": np.greater_equal,
+    }[op]
     a = floats(dtype) if dtype.startswith("f") else numbers(dtype, (3, 6))
     b = np.roll(a, 1)
     b[0] = a[0]
@@ -173,11 +239,22 @@ def test_pow(exponent: float, known: bool) -> None:
 
 
 def _pow(x: float, p: float) -> float:
-    return math.inf if x == 0 and p < 0 and p != -1 else math.copysign(math.inf, x) if x == 0 and p < 0 else math.pow(x, p)
+    return (
+        math.inf if x == 0 and p < 0 and p != -1 else math.copysign(math.inf, x) if x == 0 and p < 0 else math.pow(x, p)
+    )
 
 
-@pytest.mark.parametrize("base,exponent", [("float32", "int64"), ("int32", "float32"), ("int64", "int64"), ("float32", "int32"),
-                                           ("int32", "int32"), ("float64", "float32")])
+@pytest.mark.parametrize(
+    "base,exponent",
+    [
+        ("float32", "int64"),
+        ("int32", "float32"),
+        ("int64", "int64"),
+        ("float32", "int32"),
+        ("int32", "int32"),
+        ("float64", "float32"),
+    ],
+)
 def test_pow_mixed(base: str, exponent: str) -> None:
     check("Pow", [np.array([1, 2, 3, 10], base), np.array([3, 2, 1, 4], exponent)])
 
@@ -192,8 +269,11 @@ def test_clip(dtype: str, bounds: tuple[bool, bool]) -> None:
 
 
 def test_clip_low_above_high() -> None:
-    check("Clip", [np.array([0, 5, 9], np.float32), np.array(7, np.float32), np.array(3, np.float32)],
-          expected=[np.array([3, 3, 3], np.float32)])
+    check(
+        "Clip",
+        [np.array([0, 5, 9], np.float32), np.array(7, np.float32), np.array(3, np.float32)],
+        expected=[np.array([3, 3, 3], np.float32)],
+    )
 
 
 def test_dropout_is_identity_with_a_mask() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from check import attributes, run_graph, same
 from onnx import numpy_helper
 from onnx.backend.test.case import node as node_cases
 
@@ -18,7 +19,6 @@ from aotgen.core.errors import UnsupportedError
 from aotgen.ir.graph import TensorType, Value
 from aotgen.ops import interp, registry
 from aotgen.ops.builder import Builder
-from check import attributes, run_graph, same
 
 # prefix of a case's name -> why it is not compared
 EXCLUDED: dict[str, str] = {
@@ -33,8 +33,11 @@ LOOSE = {"f16": 4e-3, "bf16": 2e-2, "f32": 2e-5}
 def collected() -> Iterator[Any]:
     for case in node_cases.collect_testcases(None):
         nodes = case.model.graph.node
-        if len(nodes) == 1 and registry.find(nodes[0].op_type, nodes[0].domain) is not None and not any(
-                a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in nodes[0].attribute):
+        if (
+            len(nodes) == 1
+            and registry.find(nodes[0].op_type, nodes[0].domain) is not None
+            and not any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in nodes[0].attribute)
+        ):
             yield case
 
 
@@ -57,8 +60,13 @@ def evaluate(case: Any, feeds: dict[str, np.ndarray[Any, Any]], most: int, kinds
         else:
             v = values[name] = b.input(name, TensorType(dtypes.of(a.dtype), tuple(map(int, a.shape))))
             data[v] = a
-    outs = b.node(node.op_type, [values[n] if n else None for n in node.input], attributes(node), domain=node.domain,
-                  names=list(node.output))
+    outs = b.node(
+        node.op_type,
+        [values[n] if n else None for n in node.input],
+        attributes(node),
+        domain=node.domain,
+        names=list(node.output),
+    )
     graph = b.graph([v for v, n in zip(outs, node.output, strict=False) if v is not None and n])
     if any(n.bodies for n in graph.nodes):
         return list(interp.run_graph(graph, {v.name: a for v, a in data.items()}).values())

@@ -16,7 +16,7 @@ from aotgen.ir.graph import TensorType
 from aotgen.ops.builder import Builder
 from aotgen.ops.interp import run_graph
 
-T, N, I, H = 5, 3, 4, 6
+T, N, WIDTH, H = 5, 3, 4, 6
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 LENGTHS = np.array([5, 2, 4], np.int32)
 
@@ -24,7 +24,7 @@ LENGTHS = np.array([5, 2, 4], np.int32)
 def operands(op: str, directions: int, *, bias: bool = True, lengths: bool = False, states: bool = False,
              peepholes: bool = False) -> list[np.ndarray | None]:
     g = GATES[op]
-    out: list[np.ndarray | None] = [f32(T, N, I), f32(directions, g * H, I) * 0.5, f32(directions, g * H, H) * 0.5,
+    out: list[np.ndarray | None] = [f32(T, N, WIDTH), f32(directions, g * H, WIDTH) * 0.5, f32(directions, g * H, H) * 0.5,
                                     f32(directions, 2 * g * H) * 0.3 if bias else None, LENGTHS if lengths else None]
     count = 2 if op == "LSTM" else 1
     out += [f32(directions, N, H) if states else None for _ in range(count)]
@@ -108,7 +108,7 @@ def test_open_time_and_batch() -> None:
     from graphs import close, expect
     args = operands("LSTM", 1, lengths=True)
     b = Builder("g")
-    x = b.input("x", TensorType(dtypes.f32, (index.dim("T"), index.dim("N"), I)))
+    x = b.input("x", TensorType(dtypes.f32, (index.dim("T"), index.dim("N"), WIDTH)))
     w, r, bias = (b.constant(a) for a in args[1:4])
     lengths = b.input("lengths", TensorType(dtypes.i32, (index.dim("N"),)))
     out = b.node("LSTM", [x, w, r, bias, lengths], {"hidden_size": H}, n=3)

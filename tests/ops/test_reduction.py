@@ -14,8 +14,18 @@ from aotgen.ir.graph import TensorType
 from aotgen.ir.index import dim
 from aotgen.ops.builder import Builder
 
-OPS = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ReduceL1", "ReduceL2",
-       "ReduceLogSum", "ReduceLogSumExp"]
+OPS = [
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSumSquare",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+]
 RNG = np.random.default_rng(3)
 
 
@@ -36,10 +46,18 @@ def test_axes(op: str, axes: list[int] | None, keepdims: int) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_dtypes(op: str, dtype: str) -> None:
     x = data(dtype, 3, 5)
-    f: Any = {"ReduceSum": np.sum, "ReduceMean": np.mean, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod,
-              "ReduceSumSquare": lambda v, a: np.sum(v * v, a), "ReduceL1": lambda v, a: np.sum(np.abs(v), a),
-              "ReduceL2": lambda v, a: np.sqrt(np.sum(v * v, a)), "ReduceLogSum": lambda v, a: np.log(np.sum(v, a)),
-              "ReduceLogSumExp": lambda v, a: np.log(np.sum(np.exp(v), a))}[op]
+    f: Any = {
+        "ReduceSum": np.sum,
+        "ReduceMean": np.mean,
+        "ReduceMax": np.max,
+        "ReduceMin": np.min,
+        "ReduceProd": np.prod,
+        "ReduceSumSquare": lambda v, a: np.sum(v * v, a),
+        "ReduceL1": lambda v, a: np.sum(np.abs(v), a),
+        "ReduceL2": lambda v, a: np.sqrt(np.sum(v * v, a)),
+        "ReduceLogSum": lambda v, a: np.log(np.sum(v, a)),
+        "ReduceLogSumExp": lambda v, a: np.log(np.sum(np.exp(v), a)),
+    }[op]
     want = f(x.astype(np.float64), 1).astype(dtype)
     check(op, [x, np.array([1])], {"keepdims": 0}, const_inputs=[1], expected=[want])
 
@@ -51,9 +69,20 @@ def test_extremes_of_narrow_types(op: str, dtype: str) -> None:
     check(op, [x, np.array([0])], {}, const_inputs=[1], expected=[getattr(np, op[6:].lower())(x, 0, keepdims=True)])
 
 
-@pytest.mark.parametrize("op,want", [("ReduceSum", 0), ("ReduceProd", 1), ("ReduceMax", -np.inf), ("ReduceMin", np.inf),
-                                     ("ReduceSumSquare", 0), ("ReduceL1", 0), ("ReduceL2", 0), ("ReduceLogSum", -np.inf),
-                                     ("ReduceLogSumExp", -np.inf)])
+@pytest.mark.parametrize(
+    "op,want",
+    [
+        ("ReduceSum", 0),
+        ("ReduceProd", 1),
+        ("ReduceMax", -np.inf),
+        ("ReduceMin", np.inf),
+        ("ReduceSumSquare", 0),
+        ("ReduceL1", 0),
+        ("ReduceL2", 0),
+        ("ReduceLogSum", -np.inf),
+        ("ReduceLogSumExp", -np.inf),
+    ],
+)
 def test_empty(op: str, want: float) -> None:
     y = ours(op, [np.zeros((2, 0, 3), np.float32), np.array([1])], {"keepdims": 0}, const_inputs=[1])[0]
     np.testing.assert_array_equal(y, np.full((2, 3), want, np.float32))
@@ -92,8 +121,12 @@ def test_half_sums_do_not_overflow_on_the_way() -> None:
 def test_arg(op: str, last: int, axis: int, keepdims: int) -> None:
     x = RNG.integers(0, 3, (3, 4, 5))
     for dtype in (np.float32, np.int32, np.float16):
-        check(op, [x.astype(dtype)], {"axis": axis, "keepdims": keepdims, "select_last_index": last},
-              expected=[_arg(op, x, axis, last, bool(keepdims))])
+        check(
+            op,
+            [x.astype(dtype)],
+            {"axis": axis, "keepdims": keepdims, "select_last_index": last},
+            expected=[_arg(op, x, axis, last, bool(keepdims))],
+        )
 
 
 def _arg(op: str, x: np.ndarray[Any, Any], axis: int, last: int, keep: bool) -> np.ndarray[Any, Any]:

@@ -3,7 +3,7 @@
 
 from aotgen.targets.base import Target
 from aotgen.targets.cpu.dialect import DIALECT
-from aotgen.targets.cpu.isa import FLAGS, ISAS
+from aotgen.targets.cpu.isa import FLAGS, ISAS, resolve
 from aotgen.targets.cpu.rules import RULES
 
-TARGET = Target("cpu", DIALECT, ISAS, FLAGS, RULES)
+TARGET = Target("cpu", DIALECT, ISAS, FLAGS, RULES, resolve)

@@ -51,7 +51,7 @@ def _candidate(a: Def, b: Def, out: Def) -> Candidate:
         (Strided(), need_b),
         lambda t: _desc(t, (b0, b1), m, n, k),
         lambda: _axes((b0, b1), m, n),
-        tiles.choose(size_hint(m), size_hint(n)),
+        tiles.choose(size_hint(m), size_hint(n), most_rows=8),
         lane_axis=3,
         flops=index.as_dim(ix(2) * b0 * b1 * m * n * k),
     )
