@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from aotgen.core.errors import InternalError
+from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims, nests
 from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
@@ -59,8 +59,8 @@ class PrintedKernel:
 
 
 def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
-    """``nest`` as a function in ``dialect``, by the first of its schedules that accepts. Raises InternalError when none
-    does, UnsupportedError for an element type the dialect cannot hold."""
+    """``nest`` as a function in ``dialect``, by the first of its schedules that accepts. Raises UnsupportedError when
+    none does and for an element type the dialect cannot hold."""
     reasons = []
     for schedule in dialect.schedules:
         chosen = nests.flatten(nest) if schedule.flattens else nest
@@ -69,7 +69,8 @@ def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
         if not reason:
             return _NestPrinter(chosen, dialect, schedule, facts).run()
         reasons.append(f"{schedule.name}: {reason}")
-    raise InternalError(f"no schedule of {dialect.name} takes {nest.name}: {'; '.join(reasons)}", node=nest.origin)
+    raise UnsupportedError(f"no {dialect.name} schedule takes this: {'; '.join(reasons)}", node=nest.origin or nest.name,
+                           hint="give open dims an upper bound (--dim NAME=1..512)")
 
 
 @dataclass(slots=True)

@@ -184,13 +184,18 @@ def _reads_across(nest: LoopNest, stage: Stage) -> bool:
 
 
 def flatten(nest: LoopNest) -> LoopNest:
-    """A fold-free nest of one stage with all its loops outer, bounds as conditions; any other nest as it is."""
+    """A nest of one stage with every loop but the folds outer, their bounds as conditions: one thread an element. Any
+    other nest (several stages, row temporaries, scatters) as it is."""
     stage = nest.stages[0]
-    if len(nest.stages) > 1 or stage.folds or nest.temps or any(s.red for s in stage.stmts):
+    if len(nest.stages) > 1 or nest.temps or any(s.red == "scatter" for s in stage.stmts):
         return nest
     conds = [] if stage.cond is None else [stage.cond]
     for b in stage.bounds:
-        conds += [expr.ge0(index.var(b.var) - lo) for lo in b.lows]
-        conds += [expr.ge0(hi - 1 - index.var(b.var)) for hi in b.highs]
-    flat = Stage((), stage.stmts, cond=expr.all_(conds) if conds else None)
-    return replace(nest, outer=(*nest.outer, *stage.loops), stages=(flat,))
+        if b.var in stage.inner:
+            conds += [expr.ge0(index.var(b.var) - lo) for lo in b.lows]
+            conds += [expr.ge0(hi - 1 - index.var(b.var)) for hi in b.highs]
+    kept = tuple(b for b in stage.bounds if b.var in stage.folds)
+    lane = stage.lane if stage.lane in stage.folds else None
+    flat = Stage((), stage.stmts, stage.folds, lane, expr.all_(conds) if conds else None, kept)
+    inner = [v for v in stage.loops if v in stage.inner]
+    return replace(nest, outer=(*nest.outer, *inner), stages=(flat,))

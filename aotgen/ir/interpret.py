@@ -122,6 +122,7 @@ class _Run:
     def __init__(self, wide: bool, dims: dict[str, int]) -> None:
         self.wide, self.dims = wide, dims
         self.arrays: dict[Def, Array] = {}
+        self.bound: set[str] = set()
 
     # -- contents
     def put(self, d: Def, a: Array) -> None:
@@ -131,12 +132,18 @@ class _Run:
         for n, extent in zip(a.shape, d.shape, strict=True):
             atoms = list(index.ix(extent).atoms())
             if len(atoms) == 1 and atoms[0].kind == "dim" and index.ix(extent) == index.var(atoms[0]):
-                self.dims.setdefault(atoms[0].name, n)
+                self._bind(atoms[0].name, n)
         if a.shape != (want := self.shape(d.shape)):
             raise InternalError(f"{d!r} has extents {want} but its contents have shape {a.shape}")
         wide_float = self.wide and d.dtype.is_float
         with np.errstate(all="ignore"):
             self.arrays[d] = a.astype(np.float64 if wide_float else d.dtype.numpy)
+
+    def _bind(self, name: str, n: int) -> None:
+        """Contents found in this run outrank extents that were passed in (those of an earlier trip of a loop, say)."""
+        if name not in self.bound:
+            self.bound.add(name)
+            self.dims[name] = n
 
     def shape(self, extents: Sequence[index.Dim]) -> tuple[int, ...]:
         return tuple(self.extent(e) for e in extents)

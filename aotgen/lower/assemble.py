@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aotgen.core.errors import InternalError
-from aotgen.ir import define, expr
+from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def, topological
 from aotgen.ir.graph import Graph, TensorType
 from aotgen.ir.program import (
@@ -21,7 +21,7 @@ from aotgen.lower import claims, fuse, group, nest, place, regions, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
-from aotgen.targets.anchors import KernelSpec, Rule
+from aotgen.targets.anchors import KernelSpec, Need, Rule, Spatial
 
 Unit = tuple[Def, ...]  # what becomes one step: the results of a call, or a group
 
@@ -164,10 +164,19 @@ def _operand(o: Operand, tensors: Mapping[Def, Tensor], state: State) -> Tensor:
     return tensors[o]
 
 
+def _from_corner(t: Tensor, need: Need) -> Tensor:
+    """A convolution's input starts at the corner of its own padding, which the stored halo may exceed."""
+    if not isinstance(need, Spatial):
+        return t
+    before = [before * index.ix(stride) for (before, _), stride in zip(need.halo, t.layout.strides, strict=True)]
+    return Tensor(t.buffer, t.layout, index.as_dim(index.ix(t.base) - sum(before, index.ix(0))))
+
+
 def _kernel(u: Call, placement: Placement, state: State, tensors: Mapping[Def, Tensor]) -> KernelCall:
     spec: KernelSpec = u.params["spec"]
     epilogue: Epilogue = u.params["epilogue"]
-    operands = tuple(_operand(o, tensors, state) for o in placement.operands[epilogue.stmts[0].target])
+    chosen = zip(placement.operands[epilogue.stmts[0].target], spec.needs, strict=True)
+    operands = tuple(_from_corner(_operand(o, tensors, state), need) for o, need in chosen)
     loads = [ld for s in epilogue.stmts for ld in expr.loads_of(s.value) if ld.attr[0] is not epilogue.acc]
     bound = {ld.attr[0]: _epilogue_operand(ld, epilogue, state, tensors) for ld in loads}
     bound.update((s.target, tensors[s.target]) for s in epilogue.stmts)

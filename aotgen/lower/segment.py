@@ -296,11 +296,10 @@ def _cut_lane(s: Stage, g: Ix) -> list[Stage] | None:
     rest = worst - step * index.var(v)
     hi = v.lo + extent(v)
     at = -(rest // step) if step > 0 else rest // -step + 1
-    fixed = index.nonneg(at - v.lo) and index.nonneg(hi - at) and not at.vars()
-    if fixed:
-        low, high = _ranged(s, v, v.lo, at), _ranged(s, v, at, hi)
-    elif index.nonneg(at - hi) or index.nonneg(v.lo - at):
+    if index.nonneg(at - hi) or index.nonneg(v.lo - at):
         return None
+    if not at.vars() and index.nonneg(at - v.lo - 1) and index.nonneg(hi - at - 1):
+        low, high = _ranged(s, v, v.lo, at), _ranged(s, v, at, hi)
     else:
         low = replace(s, bounds=merge_bounds((*s.bounds, Bound(v, (), (at,)))))
         high = replace(s, bounds=merge_bounds((*s.bounds, Bound(v, (at,), ()))))

@@ -118,15 +118,16 @@ def qlinear_conv(
     acc = sub("ConvInteger", x, w, x_zero, w_zero, **dict(ctx.node.attrs))
     if bias is not None:
         acc = sub("Add", acc, per_channel(bias))
-    return sub(
+    out: Value = sub(
         "Requantize",
         acc,
         per_channel(x_scale),
         per_channel(w_scale),
-        per_channel(y_scale),  # type: ignore
+        per_channel(y_scale),
         per_channel(y_zero),
         domain="aotgen",
     )
+    return out
 
 
 @lowering("ConvTranspose")

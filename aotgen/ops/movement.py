@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute
-from aotgen.ir.expr import E, between, const, fn, ge0, guard, ix_value, select
+from aotgen.ir.expr import E, between, const, fn, guard, ix_value, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
-from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, replaced, unread
+from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, unread
 from aotgen.ops.registry import Ctx, lowering
-
-INFINITE = (1 << 31) - 1  # slice bounds from here on mean "to the end"
-
 
 # -- reshaping
 
@@ -157,134 +154,6 @@ def tile(ctx: Ctx, x: Def, repeats: Def) -> Def:
         ]
 
     return compute(shape, f, x.dtype)
-
-
-# -- slicing and joining
-
-
-def clamp(ctx: Ctx, v: Ix | int, low: Ix | int, high: Ix | int, what: str) -> Ix:
-    """``v`` limited to [low, high], provably; huge constants are infinities. Raises UnsupportedError when it depends on
-    the value of an open dim."""
-    v, low, high = ix(v), ix(low), ix(high)
-    c = v.const()
-    if index.nonneg(v - high) or (c is not None and c >= INFINITE):
-        return high
-    if index.nonneg(low - v) or (c is not None and c <= -INFINITE):
-        return low
-    if index.nonneg(v - low) and index.nonneg(high - v):
-        return v
-    raise ctx.refuse(
-        f"{what} {v} may or may not lie within [{low}, {high}]",
-        "bound the open dim (--dim name=low..high) or fix it",
-    )
-
-
-def _from_end(v: Ix | int, d: Dim) -> Ix:
-    """A slice bound that may count from the end."""
-    v = ix(v)
-    c = v.const()
-    negative = c < 0 and c > -INFINITE if c is not None else index.nonneg(-v - 1)
-    return v + d if negative else v
-
-
-def slice_bounds(ctx: Ctx, start: Ix | int, end: Ix | int, step: int, d: Dim) -> tuple[Ix, Dim]:
-    """First index and count of a slice of an axis of extent ``d``, clamped as NumPy does."""
-    if step == 0:
-        raise ModelError("slice step is 0")
-    low, high = (ix(0), ix(d)) if step > 0 else (ix(-1), ix(d) - 1)
-    first = clamp(ctx, _from_end(start, d), low, high, "slice start")
-    last = clamp(ctx, _from_end(end, d), low, high, "slice end")
-    span = last - first if step > 0 else first - last
-    if index.nonneg(-span):
-        return ix(0), 0
-    if not index.nonneg(span):
-        raise ctx.refuse(f"the slice from {first} to {last} may or may not be empty", "bound the open dim with --dim")
-    return first, as_dim((span + abs(step) - 1) // abs(step))
-
-
-def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequence[Dim]) -> Def:
-    """Elements ``start + k * step`` of every axis."""
-    if 0 in shape:
-        return unread(x, shape)
-    return compute(shape, lambda *i: x[tuple(k * st + s for k, s, st in zip(i, starts, steps, strict=True))], x.dtype)
-
-
-@lowering("Slice")
-def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None) -> Def:
-    first, last = ctx.values(1, "starts"), ctx.values(2, "ends")
-    where = ctx.axes(3, x.rank, range(len(first)))
-    stride = ctx.values(4, "steps") if ctx.given(4) else [1] * len(first)
-    begin: list[Ix | int] = [0] * x.rank
-    step, shape = [1] * x.rank, list(x.shape)
-    for axis, a, b, s in zip(where, first, last, stride, strict=True):
-        if not isinstance(s, int):
-            raise ctx.refuse(f"slice step {s} is not a constant")
-        step[axis] = s
-        begin[axis], shape[axis] = slice_bounds(ctx, a, b, s, x.shape[axis])
-    return sliced(x, begin, step, shape)
-
-
-@lowering("Split")
-def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
-    axis = ctx.axis(x.rank, 0)
-    d = x.shape[axis]
-    if ctx.given(1) or ctx.has("split"):
-        parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
-        if isinstance(d, int) and d != sum(parts):
-            raise ModelError(f"parts {parts} do not add up to {d}")
-    else:
-        parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
-    out, begin = [], ix(0)
-    for n in parts:
-        starts: list[Ix | int] = [0] * x.rank
-        starts[axis] = begin
-        out.append(sliced(x, starts, [1] * x.rank, [*x.shape[:axis], n, *x.shape[axis + 1 :]]))
-        begin = begin + n
-    return tuple(out)
-
-
-def _even_parts(ctx: Ctx, d: Dim, count: int) -> list[Dim]:
-    """``count`` equal parts, the last one smaller when they do not divide."""
-    chunk = (ix(d) + count - 1) // count
-    last = ix(d) - chunk * (count - 1)
-    if not index.nonneg(last):
-        raise ctx.refuse(f"an axis of extent {d} cannot be split evenly into {count}")
-    return [*[as_dim(chunk)] * (count - 1), as_dim(last)]
-
-
-@lowering("Concat")
-def concat(ctx: Ctx, *xs: Def) -> Def:
-    return concatenated(xs, ctx.axis(xs[0].rank))
-
-
-def concatenated(xs: Sequence[Def], axis: int) -> Def:
-    """``xs`` side by side along ``axis``: nested guards, the last input is the final else."""
-    first = xs[0]
-    for x in xs:
-        if x.rank != first.rank or any(
-            a != b and isinstance(a, int) and isinstance(b, int)
-            for k, (a, b) in enumerate(zip(x.shape, first.shape, strict=True))
-            if k != axis
-        ):
-            raise ModelError(f"cannot concatenate {[list(x.shape) for x in xs]} along axis {axis}")
-    total = ix(0)
-    parts: list[tuple[Ix, Def]] = []
-    for x in xs:
-        if x.shape[axis] != 0:
-            parts.append((total, x))
-        total = total + x.shape[axis]
-    shape = [*first.shape[:axis], as_dim(total), *first.shape[axis + 1 :]]
-    if not parts:
-        return unread(first, shape)
-
-    def f(*i: Ix) -> E:
-        at = [x[replaced(i, axis, i[axis] - offset)] for offset, x in parts]
-        out = at[-1]
-        for (offset, x), value in list(zip(parts, at, strict=True))[-2::-1]:
-            out = guard(ge0(offset + x.shape[axis] - 1 - i[axis]), value, out)
-        return out
-
-    return compute(shape, f, first.dtype)
 
 
 # -- padding

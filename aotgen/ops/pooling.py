@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
@@ -30,13 +30,13 @@ def lowest(t: DType) -> E:
 
 
 def _pooled(
-    kind: str, x: Def, axes: Sequence[Window], outside: E, f: object = None, dtype: DType | None = None
+    kind: str, x: Def, axes: Sequence[Window], outside: E, f: Callable[[E], E] | None = None, dtype: DType | None = None
 ) -> Def:
     """``kind`` over each window of ``f(x)``; elements of padding count as ``outside``."""
 
     def term(o: list[Ix], k: list[Ix]) -> E:
-        value = x[(o[0], o[1], *reads(axes, o[2:], k))]
-        value = f(value) if callable(f) else value
+        value = x[tuple(o[:2] + reads(axes, o[2:], k))]
+        value = value if f is None else f(value)
         return expr.guard(inside_all(axes, o[2:], k), value, outside)
 
     return reduce_(kind, (*x.shape[:2], *(a.out for a in axes)), [a.taps for a in axes], term, dtype)
@@ -117,14 +117,14 @@ def lp_pool(ctx: Ctx, x: Def) -> Def:
 # -- global forms
 
 
-def _global(kind: str, x: Def, f: object = None, dtype: DType | None = None) -> Def:
+def _global(kind: str, x: Def, f: Callable[[E], E] | None = None, dtype: DType | None = None) -> Def:
     if x.rank < 2:
         raise ModelError(f"a global pool takes [N, C, ...] but the input has rank {x.rank}")
     shape = (*x.shape[:2], *[1] * (x.rank - 2))
 
     def term(o: list[Ix], r: list[Ix]) -> E:
-        value = x[(o[0], o[1], *r)]
-        return f(value) if callable(f) else value  # type: ignore[no-any-return]
+        value = x[tuple(o[:2] + r)]
+        return value if f is None else f(value)
 
     return reduce_(kind, shape, x.shape[2:], term, dtype)
 

@@ -74,6 +74,10 @@ COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "alig
 
 def coordinates(a: Axis, m: Modes, t: Any) -> Array:
     """Where each output element of a known axis lies in the input, in float type ``t``."""
+    return np.asarray(_placed(a, m, t), t)
+
+
+def _placed(a: Axis, m: Modes, t: Any) -> Any:
     assert isinstance(a.size, int)
     assert isinstance(a.out, int)
     x, scale, half = np.arange(a.out).astype(t), t(a.scale), t(0.5)
@@ -216,7 +220,7 @@ def resized_axes(ctx: Ctx, x: Value) -> list[Axis]:
 def _scaled(ctx: Ctx, size: Dim, factor: float, span: float) -> Dim:
     """floor(size * span * factor)"""
     if isinstance(size, int):
-        return floor(np.float32(size) * np.float32(span) * np.float32(factor))
+        return int(np.float32(size) * np.float32(span) * np.float32(factor))
     exact = Fraction(factor)
     if span != 1.0 or exact.denominator > 1 << 12:
         raise ctx.refuse(f"Resize of the open extent {size} by {factor}", "fix the extent with --dim")

@@ -20,7 +20,7 @@ def _dropped(i: Sequence[Ix], axis: int) -> tuple[Ix, ...]:
 def _along(kind: str, x: Def, axis: int) -> Def:
     """``kind`` of ``x`` along ``axis``, which disappears."""
     shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return reduce_(kind, shape, [x.shape[axis]], lambda o, r: x[(*o[:axis], r[0], *o[axis:])])
+    return reduce_(kind, shape, [x.shape[axis]], lambda o, r: x[tuple(o[:axis] + r + o[axis:])])
 
 
 def _exponentials(x: Def, axis: int) -> tuple[Def, Def, Def]:

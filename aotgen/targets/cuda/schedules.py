@@ -128,4 +128,4 @@ class Row(_Grid):
 
 FLAT = Flat("flat", 256, 1, flattens=True)
 ROW = Row("row", WARP * WARPS_PER_BLOCK, WARP, flattens=False)
-COLUMN = Column("column", 128, 1, flattens=False)
+COLUMN = Column("column", 128, 1, flattens=True)

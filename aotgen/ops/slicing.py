@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Slice, Split and Concat: parts of an axis, whose bounds may be polynomials of open dims, or data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aotgen.core.errors import ModelError
+from aotgen.ir import index
+from aotgen.ir.define import Call, Def, call, compute
+from aotgen.ir.expr import E, ge0, guard
+from aotgen.ir.index import Dim, Ix, as_dim, ix
+from aotgen.ir.interpret import Array, library
+from aotgen.ops.broadcast import replaced, unread
+from aotgen.ops.generators import data_dim
+from aotgen.ops.registry import Ctx, lowering
+
+INFINITE = 10**9  # slice bounds from here on mean "to the end": exporters write 10^9, 2^31 - 1 and 2^63 - 1
+
+
+class Undecided(Exception):
+    """A slice bound is clamped or not depending on open dims whose ranges are already given."""
+
+
+def undecided(ctx: Ctx, why: str, *on: Ix) -> Exception:
+    """What to raise where a bound depends on open dims: a refusal while giving their ranges could settle it."""
+    if all(a.hi is not None for e in on for a in index.dims_of(e)):
+        return Undecided(why)
+    return ctx.refuse(why, "give the open dim a range (--dim name=low..high) or fix it")
+
+
+def clamp(ctx: Ctx, v: Ix, low: Ix, high: Ix, what: str) -> Ix:
+    """``v`` limited to [low, high], provably; huge constants are infinities. Raises UnsupportedError or Undecided."""
+    c = v.const()
+    if index.nonneg(v - high) or (c is not None and c >= INFINITE):
+        return high
+    if index.nonneg(low - v) or (c is not None and c <= -INFINITE):
+        return low
+    if index.nonneg(v - low) and index.nonneg(high - v):
+        return v
+    raise undecided(ctx, f"{what} {v} may or may not lie within [{low}, {high}]", v, low, high)
+
+
+def _from_end(v: Ix, d: Dim) -> Ix:
+    """A slice bound that may count from the end."""
+    c = v.const()
+    negative = -INFINITE < c < 0 if c is not None else index.nonneg(-v - 1)
+    return v + d if negative else v
+
+
+def slice_bounds(ctx: Ctx, start: Dim, end: Dim, step: int, d: Dim) -> tuple[Ix, Dim]:
+    """First index and count of a slice of an axis of extent ``d``, clamped as NumPy does."""
+    if step == 0:
+        raise ModelError("slice step is 0")
+    low, high = (ix(0), ix(d)) if step > 0 else (ix(-1), ix(d) - 1)
+    first = clamp(ctx, _from_end(ix(start), d), low, high, "slice start")
+    last = clamp(ctx, _from_end(ix(end), d), low, high, "slice end")
+    span = last - first if step > 0 else first - last
+    if index.nonneg(-span):
+        return ix(0), 0
+    if span != ix(d) and not index.nonneg(span):  # the whole axis is never negative
+        raise undecided(ctx, f"the slice from {first} to {last} may or may not be empty", span)
+    return first, as_dim((span + abs(step) - 1) // abs(step))
+
+
+def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequence[Dim]) -> Def:
+    """Elements ``start + k * step`` of every axis."""
+    if 0 in shape:
+        return unread(x, shape)
+    return compute(shape, lambda *i: x[tuple(k * st + s for k, s, st in zip(i, starts, steps, strict=True))], x.dtype)
+
+
+@lowering("Slice")
+def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None) -> Def:
+    """An index map where the bounds are known; a library call with an extent that is data where they are not."""
+    count = starts.shape[0]
+    if not isinstance(count, int):
+        raise ctx.refuse(f"{count} slice starts: how many axes are cut must be a number")
+    where = ctx.axes(3, x.rank, range(count))
+    if not all(ctx.is_const(k) for k in (1, 2, 4) if ctx.given(k)):
+        return _slice_by_data(ctx, x, starts, ends, steps, where)
+    stride = ctx.values(4, "steps") if ctx.given(4) else [1] * count
+    begin: list[Ix | int] = [0] * x.rank
+    step, shape = [1] * x.rank, list(x.shape)
+    bounds = zip(where, ctx.values(1, "starts"), ctx.values(2, "ends"), stride, strict=True)
+    try:
+        for axis, a, b, s in bounds:
+            if not isinstance(s, int):
+                raise ctx.refuse(f"slice step {s} is not a constant")
+            step[axis] = s
+            begin[axis], shape[axis] = slice_bounds(ctx, a, b, s, x.shape[axis])
+    except Undecided:
+        return _slice_by_data(ctx, x, starts, ends, steps, where)
+    return sliced(x, begin, step, shape)
+
+
+def _slice_by_data(ctx: Ctx, x: Def, starts: Def, ends: Def, steps: Def | None, axes: Sequence[int]) -> Def:
+    shape = [data_dim(ctx, 0, d, f"_{k}") if k in axes else d for k, d in enumerate(x.shape)]
+    args = [x, starts, ends, *([] if steps is None else [steps])]
+    return call("library", "slice", args, [(shape, x.dtype)], axes=tuple(axes))[0]
+
+
+@library("slice")
+def _slice_reference(c: Call, args: Sequence[Array]) -> list[Array]:
+    """``args``: x, starts, ends and optionally steps; a negative step's end may reach before the first element."""
+    x = args[0]
+    steps = args[3] if len(args) > 3 else np.ones(len(args[1]), np.int64)
+    cut = [slice(None)] * x.ndim
+    for axis, a, b, s in zip(c.params["axes"], args[1].tolist(), args[2].tolist(), steps.tolist(), strict=True):
+        d = x.shape[axis]
+        beyond = s < 0 and b < -d
+        cut[axis] = slice(a, None if beyond else b, s)
+    return [x[tuple(cut)]]
+
+
+@lowering("Split")
+def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
+    axis = ctx.axis(x.rank, 0)
+    d = x.shape[axis]
+    if ctx.given(1) or ctx.has("split"):
+        parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
+        if isinstance(d, int) and d != sum(parts):
+            raise ModelError(f"parts {parts} do not add up to {d}")
+    else:
+        parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
+    out, begin = [], ix(0)
+    for n in parts:
+        starts: list[Ix | int] = [0] * x.rank
+        starts[axis] = begin
+        out.append(sliced(x, starts, [1] * x.rank, [*x.shape[:axis], n, *x.shape[axis + 1 :]]))
+        begin = begin + n
+    return tuple(out)
+
+
+def _even_parts(ctx: Ctx, d: Dim, count: int) -> list[Dim]:
+    """``count`` equal parts, the last one smaller when they do not divide."""
+    chunk = (ix(d) + count - 1) // count
+    last = ix(d) - chunk * (count - 1)
+    if not index.nonneg(last):
+        raise ctx.refuse(f"an axis of extent {d} cannot be split evenly into {count}")
+    return [*[as_dim(chunk)] * (count - 1), as_dim(last)]
+
+
+@lowering("Concat")
+def concat(ctx: Ctx, *xs: Def) -> Def:
+    return concatenated(xs, ctx.axis(xs[0].rank))
+
+
+def concatenated(xs: Sequence[Def], axis: int) -> Def:
+    """``xs`` side by side along ``axis``: nested guards, the last input is the final else."""
+    first = xs[0]
+    for x in xs:
+        if x.rank != first.rank or any(
+            a != b and isinstance(a, int) and isinstance(b, int)
+            for k, (a, b) in enumerate(zip(x.shape, first.shape, strict=True))
+            if k != axis
+        ):
+            raise ModelError(f"cannot concatenate {[list(x.shape) for x in xs]} along axis {axis}")
+    total = ix(0)
+    parts: list[tuple[Ix, Def]] = []
+    for x in xs:
+        if x.shape[axis] != 0:
+            parts.append((total, x))
+        total = total + x.shape[axis]
+    shape = [*first.shape[:axis], as_dim(total), *first.shape[axis + 1 :]]
+    if not parts:
+        return unread(first, shape)
+
+    def f(*i: Ix) -> E:
+        at = [x[replaced(i, axis, i[axis] - offset)] for offset, x in parts]
+        out = at[-1]
+        for (offset, x), value in list(zip(parts, at, strict=True))[-2::-1]:
+            out = guard(ge0(offset + x.shape[axis] - 1 - i[axis]), value, out)
+        return out
+
+    return compute(shape, f, first.dtype)
