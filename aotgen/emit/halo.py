@@ -50,17 +50,22 @@ def rows(step: Fill) -> HaloRows:
     merged: list[_Axis] = []
     for axis in axes:
         top = merged[-1] if merged else None
-        if top and not top.bordered and not axis.bordered and top.stride == index.as_dim(index.ix(axis.stride) * axis.n):
+        if (
+            top
+            and not top.bordered
+            and not axis.bordered
+            and top.stride == index.as_dim(index.ix(axis.stride) * axis.n)
+        ):
             merged[-1] = _Axis(index.as_dim(index.ix(top.n) * axis.n), axis.stride, 0, 0)
         else:
             merged.append(axis)
-    outer = merged[:max(0, len(merged) - AXES)]
-    inner = merged[len(outer):]
-    if any(a.bordered for a in outer):
+    outer = merged[: max(0, len(merged) - AXES)]
+    inner = merged[len(outer) :]
+    if any(x.bordered for x in outer):
         raise InternalError(f"{step.name}: borders on more than {AXES} axes")
     inner = [_Axis(1, 0, 0, 0)] * (AXES - len(inner)) + inner
     desc: list[tuple[str, Dim]] = []
-    for k, a in enumerate(inner):
-        desc += [(f"n{k}", a.n), (f"b{k}", a.before), (f"a{k}", a.after), (f"s{k}", a.stride)]
+    for k, x in enumerate(inner):
+        desc += [(f"n{k}", x.n), (f"b{k}", x.before), (f"a{k}", x.after), (f"s{k}", x.stride)]
     desc.append(("L", layout.block if layout.block_axis >= 0 else 1))
-    return HaloRows(tuple(desc), tuple((a.n, a.stride) for a in outer))
+    return HaloRows(tuple(desc), tuple((x.n, x.stride) for x in outer))

@@ -68,8 +68,17 @@ def interface(program: Program, name: str) -> Interface:
     for ports in (program.inputs, program.outputs):
         table = names.NameTable()
         rows.append(tuple(_port(p, table.fresh(p.name)) for p in ports))
-    dims = tuple(DimRow(a.name, names.member(a.name), (a.lo or index.ix(1)).const() or 1,
-                        LARGEST_DIM if a.hi is None else a.hi, a.hi is not None, comment(a.name)) for a in program.dims)
+    dims = tuple(
+        DimRow(
+            a.name,
+            names.member(a.name),
+            (a.lo or index.ix(1)).const() or 1,
+            LARGEST_DIM if a.hi is None else a.hi,
+            a.hi is not None,
+            comment(a.name),
+        )
+        for a in program.dims
+    )
     return Interface(name, rows[0], rows[1], dims)
 
 
@@ -98,6 +107,16 @@ def _port(p: Port, member: str) -> PortRow:
     note = f"{t.dtype}[{shape_text(t.shape)}]"
     if member != p.name:
         note += f" {comment(p.name)}"
-    return PortRow(p.name, member, t.dtype.c, t.dtype.name, each, shape,
-                   tuple(dims_text.spell(d) for d in t.shape), dims_text.spell(size),
-                   size if isinstance(size, int) else 0, comment(note), literal(p.name))
+    return PortRow(
+        p.name,
+        member,
+        t.dtype.c,
+        t.dtype.name,
+        each,
+        shape,
+        tuple(dims_text.spell(d) for d in t.shape),
+        dims_text.spell(size),
+        size if isinstance(size, int) else 0,
+        comment(note),
+        literal(p.name),
+    )

@@ -76,13 +76,14 @@ def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
 @dataclass(slots=True)
 class _Acc:
     """An accumulator of one statement: ``name`` (and ``at``, the position, for argmax) of ``fold``; ``spread``: it is an
-    array over the lane."""
+    array over the lane; ``direct``: the row temporary it is to end in."""
 
     stmt: Stmt
     fold: Fold
     name: str
     at: str
     spread: bool
+    direct: bool
 
 
 class _NestPrinter(ScalarPrinter):
@@ -310,18 +311,24 @@ class _NestPrinter(ScalarPrinter):
             across = stage.lane in stage.folds and not s.red.startswith("arg")
             kind = ("max" if "max" in kind else "min") if kind.startswith("arg") else kind
             fold = self.dialect.fold(kind, s.value.dtype, across)
-            name = self.names.numbered("a")
+            name = self.names.numbered("a") if not (spread and self._ends_in_temp(s, fold)) else ""
             at = self.names.numbered("p") if s.red.startswith("arg") else ""
-            accs.append(_Acc(s, fold, name, at, spread))
+            accs.append(_Acc(s, fold, name, at, spread, spread and self._ends_in_temp(s, fold)))
         for acc in accs:
             self._start(stage, acc, text)
         if spread and accs:
             body = self._lane_loop(stage, accs, text, scope)
+            place = Scope(body, scope, (stage.lane,) if stage.lane else ())
             for acc in accs:
-                body.line(f"{self._slot(stage, acc.name)} = {acc.fold.init};")
+                body.line(f"{self._slot(stage, acc, place)} = {acc.fold.init};")
                 if acc.at:
-                    body.line(f"{self._slot(stage, acc.at)} = -1;")
+                    body.line(f"{self._lane_of(stage, acc.at)} = -1;")
         return accs
+
+    def _ends_in_temp(self, s: Stmt, fold: Fold) -> bool:
+        """Can a spread accumulator live where its result goes?"""
+        same = self.dialect.ctype(s.target.dtype) == fold.ctype and fold.finish("a").text == "a"
+        return s.target in self.temps and s.red in ("sum", "prod", "max", "min") and same
 
     def _start(self, stage: Stage, acc: _Acc, text: Text) -> None:
         if not acc.spread:
@@ -329,21 +336,29 @@ class _NestPrinter(ScalarPrinter):
             if acc.at:
                 text.line(f"{self.index_type} {acc.at} = -1;")
             return
+        if acc.direct:
+            return
         assert stage.lane is not None and stage.lane.ext is not None
         extent = str(nests.upper(index.as_dim(stage.lane.ext)))
         self.schedule.row_array(text, acc.fold.ctype, acc.name, extent)
         if acc.at:
             self.schedule.row_array(text, self.index_type, acc.at, extent)
 
-    def _slot(self, stage: Stage, name: str) -> str:
-        """The lane's element of a spread accumulator."""
+    def _lane_of(self, stage: Stage, array: str) -> str:
+        """The lane's element of an array over the lane."""
         assert stage.lane is not None and stage.lane.lo is not None
         at = index.var(stage.lane) - stage.lane.lo
-        return self.schedule.row_element(name, self.index(at, Scope(Text())).text, True)
+        return self.schedule.row_element(array, self.index(at, Scope(Text())).text, True)
+
+    def _slot(self, stage: Stage, acc: _Acc, scope: Scope) -> str:
+        """Where the accumulator is, as an lvalue."""
+        if acc.direct:
+            return self._place(acc.stmt.target, acc.stmt.index, scope)
+        return self._lane_of(stage, acc.name) if acc.spread else acc.name
 
     def _step(self, stage: Stage, acc: _Acc, text: Text, scope: Scope) -> None:
         """One value into its accumulator."""
-        name = self._slot(stage, acc.name) if acc.spread else acc.name
+        name = self._slot(stage, acc, scope)
         if acc.at:
             self._arg_step(stage, acc, name, text, scope)
             return
@@ -354,7 +369,7 @@ class _NestPrinter(ScalarPrinter):
 
     def _arg_step(self, stage: Stage, acc: _Acc, best: str, text: Text, scope: Scope) -> None:
         """Better values take over; NaN beats every number; ties go to the smallest (or largest) position."""
-        s, at = acc.stmt, self._slot(stage, acc.at) if acc.spread else acc.at
+        s, at = acc.stmt, self._lane_of(stage, acc.at) if acc.spread else acc.at
         assert s.red is not None and s.position is not None
         value, position = self.named(s.value, scope).text, self.index(s.position, scope).text
         sign, last = (">" if "max" in s.red else "<"), s.red.endswith("last")
@@ -374,10 +389,12 @@ class _NestPrinter(ScalarPrinter):
 
     def _deliver(self, stage: Stage, acc: _Acc, text: Text, scope: Scope) -> None:
         """The accumulator's result to its target."""
+        if acc.direct:
+            return
         if acc.spread:
             text = self._lane_loop(stage, [acc], text, scope)
             scope = Scope(text, scope, (stage.lane,) if stage.lane else ())
-            name = self._slot(stage, acc.at or acc.name)
+            name = self._lane_of(stage, acc.at or acc.name)
         else:
             name = acc.at or acc.name
             if stage.lane is not None:

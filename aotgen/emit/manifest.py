@@ -18,8 +18,17 @@ from aotgen.plan import Planned
 from aotgen.targets.base import Isa, Target
 
 FORMAT, FORMAT_VERSION = "aotgen", 1
-EXPORTED = ("run", "workspace_size", "input_shape", "output_shape", "input_bound", "output_bound", "weights_size",
-            "status_str", "info")
+EXPORTED = (
+    "run",
+    "workspace_size",
+    "input_shape",
+    "output_shape",
+    "input_bound",
+    "output_bound",
+    "weights_size",
+    "status_str",
+    "info",
+)
 COMMON = ("-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing")
 CXX = ("-std=c++17", "-fno-exceptions", "-fno-rtti", *COMMON)
 THREADING: Mapping[str, tuple[str, ...]] = {"openmp": ("-fopenmp",), "pool": ("-pthread",), "none": ()}
@@ -49,30 +58,64 @@ def cxx_flags(target: Target) -> list[str]:
     return [*(f for f in dict.fromkeys(target.flags) if f not in CXX), *CXX]
 
 
-def manifest(planned: Planned, face: Interface, options: CompileOptions, target: Target, provenance: Provenance,
-             units: Sequence[Unit], weights: WeightFiles, files: Mapping[str, str],
-             build: Sequence[Source]) -> str:
+def manifest(
+    planned: Planned,
+    face: Interface,
+    options: CompileOptions,
+    target: Target,
+    provenance: Provenance,
+    units: Sequence[Unit],
+    weights: WeightFiles,
+    files: Mapping[str, str],
+    build: Sequence[Source],
+) -> str:
     """The manifest's text. ``files``: path -> SHA-256 of every other file."""
     memory = planned.memory
     content: dict[str, Any] = {
-        "format": FORMAT, "format_version": FORMAT_VERSION, "name": face.name, "target": target.name,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": face.name,
+        "target": target.name,
         "isas": [isa.name for isa in target.isas],
-        "made_from": {"model": provenance.model, "sha256": provenance.sha256, "aotgen": provenance.version,
-                      **provenance.facts},
+        "made_from": {
+            "model": provenance.model,
+            "sha256": provenance.sha256,
+            "aotgen": provenance.version,
+            **provenance.facts,
+        },
         "options": _options(options),
-        "inputs": [_port(r) for r in face.inputs], "outputs": [_port(r) for r in face.outputs],
+        "inputs": [_port(r) for r in face.inputs],
+        "outputs": [_port(r) for r in face.outputs],
         "dims": [_dim(d) for d in face.dims],
-        "memory": {"workspace": memory.size, "alive_at_once": memory.bound, "exact": memory.exact,
-                   "buffers": len(memory.offsets), "weights": planned.weights.size,
-                   "shared_weights": planned.weights.shared},
-        "steps": {"total": sum(1 for _ in planned.program.walk()), "barriers": len(planned.barriers),
-                  "kernels": sorted({n for u in units for n in u.functions})},
-        "weights": {"mode": weights.mode, "file": weights.file, "size": weights.size,
-                    "fingerprint": f"{weights.fingerprint:016x}"},
-        "build": {"units": [{"file": s.file, "flags": list(s.flags)} for s in build], "include": ["include", "src"],
-                  "cxxflags": cxx_flags(target), "cflags": list(COMMON), "asflags": [], "gcc_only": [],
-                  "ldflags": list(THREADING[options.threading]),
-                  "exports": [f"{face.name}_{s}" for s in EXPORTED]},
+        "memory": {
+            "workspace": memory.size,
+            "alive_at_once": memory.bound,
+            "exact": memory.exact,
+            "buffers": len(memory.offsets),
+            "weights": planned.weights.size,
+            "shared_weights": planned.weights.shared,
+        },
+        "steps": {
+            "total": sum(1 for _ in planned.program.walk()),
+            "barriers": len(planned.barriers),
+            "kernels": sorted({n for u in units for n in u.functions}),
+        },
+        "weights": {
+            "mode": weights.mode,
+            "file": weights.file,
+            "size": weights.size,
+            "fingerprint": f"{weights.fingerprint:016x}",
+        },
+        "build": {
+            "units": [{"file": s.file, "flags": list(s.flags)} for s in build],
+            "include": ["include", "src"],
+            "cxxflags": cxx_flags(target),
+            "cflags": list(COMMON),
+            "asflags": [],
+            "gcc_only": [],
+            "ldflags": list(THREADING[options.threading]),
+            "exports": [f"{face.name}_{s}" for s in EXPORTED],
+        },
         "files": dict(files),
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True) + "\n"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aotgen import _paths
+from aotgen._version import __version__
 from aotgen.core.errors import UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.emit import headers, names, source
@@ -36,11 +38,12 @@ class Written:
     files: tuple[str, ...]
 
 
-def write(planned: Planned, options: CompileOptions, target: Target, out_dir: Path,
-          provenance: Provenance | None = None) -> Written:
+def write(
+    planned: Planned, options: CompileOptions, target: Target, out_dir: Path, provenance: Provenance | None = None
+) -> Written:
     """Write the library's folder. ``target.isas``: the variants it shall hold, plainest first. Raises UsageError when
     ``out_dir`` holds something that is not ours, or cannot be written."""
-    provenance = provenance or Provenance()
+    provenance = provenance or Provenance(version=__version__)
     if options.threading not in TEAMS:
         raise UsageError(f"--threading {options.threading}", hint=", ".join(TEAMS))
     out_dir = Path(os.path.abspath(out_dir))
@@ -103,8 +106,15 @@ def _put_in_place(made: Path, out_dir: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(to: Path, planned: Planned, face: Interface, options: CompileOptions, target: Target,
-          units: tuple[Unit, ...], provenance: Provenance) -> tuple[str, ...]:
+def _fill(
+    to: Path,
+    planned: Planned,
+    face: Interface,
+    options: CompileOptions,
+    target: Target,
+    units: tuple[Unit, ...],
+    provenance: Provenance,
+) -> tuple[str, ...]:
     """Every file of the library into ``to``; returns their paths."""
     for folder in ("include", "src", "example"):
         (to / folder).mkdir()
@@ -122,29 +132,61 @@ def _fill(to: Path, planned: Planned, face: Interface, options: CompileOptions, 
     if weights.mode == "linked":
         texts[f"src/{face.name}_weights.S"] = render("weights.S.j2", **values)
     texts["README.md"] = readme(values)
+    texts["src/LICENSE"] = (_paths.data("runtime") / "LICENSE").read_text("utf-8")
     for path, text in sorted(texts.items()):
         (to / path).write_text(text, "utf-8", newline="\n")
     files = digests(to)
     (to / "manifest.json").write_text(
-        manifest(planned, face, options, target, provenance, units, weights, files, build), "utf-8", newline="\n")
+        manifest(planned, face, options, target, provenance, units, weights, files, build), "utf-8", newline="\n"
+    )
     return tuple(sorted([*files, "manifest.json"]))
 
 
-_TEMPLATES = {"header.h.j2": "include/{name}.h", "internal.h.j2": "src/{name}_internal.h", "api.cpp.j2": "src/{name}.cpp",
-              "CMakeLists.txt.j2": "CMakeLists.txt", "main.c.j2": "example/main.c"}
+_TEMPLATES = {
+    "header.h.j2": "include/{name}.h",
+    "internal.h.j2": "src/{name}_internal.h",
+    "api.cpp.j2": "src/{name}.cpp",
+    "CMakeLists.txt.j2": "CMakeLists.txt",
+    "main.c.j2": "example/main.c",
+}
 
 
-def _values(planned: Planned, face: Interface, options: CompileOptions, target: Target, units: tuple[Unit, ...],
-            weights: WeightFiles, provenance: Provenance, build: list[Source]) -> dict[str, Any]:
+def _values(
+    planned: Planned,
+    face: Interface,
+    options: CompileOptions,
+    target: Target,
+    units: tuple[Unit, ...],
+    weights: WeightFiles,
+    provenance: Provenance,
+    build: list[Source],
+) -> dict[str, Any]:
     """What templates may print."""
     spaces = {s: u.namespace for s, u in zip(map(source.suffix, target.isas), units, strict=True)}
     return {
-        "name": face.name, "face": face, "provenance": provenance.lines(), "threads": options.threads,
-        "team": TEAMS[options.threading], "threading": options.threading, "weights": weights, "magic": blob.MAGIC,
-        "blob_version": blob.VERSION, "memory": planned.memory, "slots": source.slot_sizes(planned),
-        "scratch": source.scratch_stride(units), "build": build, "planned": planned, "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
+        "name": face.name,
+        "face": face,
+        "provenance": provenance.lines(),
+        "threads": options.threads,
+        "team": TEAMS[options.threading],
+        "threading": options.threading,
+        "weights": weights,
+        "magic": blob.MAGIC,
+        "blob_version": blob.VERSION,
+        "memory": planned.memory,
+        "arena": source.arena(planned),
+        "scratch": source.scratch_stride(units),
+        "build": build,
+        "planned": planned,
+        "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
-        "isas": [{"name": i.name, "space": spaces[source.suffix(i)], "flags": i.flags,
-                  "needs": [f"kCpu{n.replace('.', '').replace('_', '').capitalize()}" for n in i.needs]}
-                 for i in reversed(target.isas)],
+        "isas": [
+            {
+                "name": i.name,
+                "space": spaces[source.suffix(i)],
+                "flags": i.flags,
+                "needs": [f"kCpu{n.replace('.', '').replace('_', '').capitalize()}" for n in i.needs],
+            }
+            for i in reversed(target.isas)
+        ],
     }

@@ -18,10 +18,20 @@ def readme(values: Mapping[str, Any]) -> str:
     steps = list(planned.program.walk())
     flops = sum(s.flops for s in steps if isinstance(s, KernelCall) and isinstance(s.flops, int))
     face = values["face"]
-    rows = [(_cell(r.name), r.member, r.dtype, " x ".join(map(str, r.shape)) or "scalar", kind)
-            for kind, ports in (("input", face.inputs), ("output", face.outputs)) for r in ports]
-    return render("README.md.j2", **values, rows=rows, steps=len(steps), flops=flops_text(flops) if flops else "",
-                  barriers=len(planned.barriers), workspace=summary(planned.memory))
+    rows = [
+        (_cell(r.name), r.member, r.dtype, " x ".join(map(str, r.shape)) or "scalar", kind)
+        for kind, ports in (("input", face.inputs), ("output", face.outputs))
+        for r in ports
+    ]
+    return render(
+        "README.md.j2",
+        **values,
+        rows=rows,
+        steps=len(steps),
+        flops=flops_text(flops) if flops else "",
+        barriers=len(planned.barriers),
+        workspace=summary(planned.memory),
+    )
 
 
 def _cell(text: str) -> str:

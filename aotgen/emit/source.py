@@ -85,14 +85,17 @@ def unit(planned: Planned, face: Interface, target: Target, isa: Isa, provenance
     out.line(f"void run(const {face.name}_frame& f, int tid, int nt, void* barrier) {{")
     out.line("  steps(f, tid, nt, *static_cast<Barrier*>(barrier));")
     out.line("}").line().line(f"}}  // namespace {space}")
-    return Unit(space, out.render(), tuple(headers), tuple(dict.fromkeys(writer.scratch)),
-                tuple(writer.functions.values()))
+    return Unit(
+        space, out.render(), tuple(headers), tuple(dict.fromkeys(writer.scratch)), tuple(writer.functions.values())
+    )
 
 
 def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: Text) -> None:
     places = {b.place for b in storage.names}
-    body = out.block(f"void steps(const {face.name}_frame& f, [[maybe_unused]] int tid, [[maybe_unused]] int nt, "
-                     "[[maybe_unused]] Barrier& barrier)")
+    body = out.block(
+        f"void steps(const {face.name}_frame& f, [[maybe_unused]] int tid, [[maybe_unused]] int nt, "
+        "[[maybe_unused]] Barrier& barrier)"
+    )
     ports = planned.program
     if any(p.tensor.buffer in storage.names for p in ports.inputs):
         body.line(f"const {face.name}_inputs& in = *f.in;")
@@ -124,7 +127,7 @@ def _memory_map(planned: Planned, out: Text) -> None:
     out.comment(summary(memory))
     if not memory.offsets:
         return
-    out.comment(f"{'slot' if memory.is_open else 'offset':>10}  {'bytes':>10}  {'ticks':>11}  buffer")
+    out.comment(f"{'largest' if memory.is_open else 'offset':>10}  {'bytes':>10}  {'ticks':>11}  buffer")
     for b in sorted(memory.offsets, key=lambda b: (memory.offsets[b], memory.spans[b][0])):
         start, end = memory.spans[b]
         out.comment(f"{memory.offsets[b]:>10}  {_size(b):>10}  {start:>5}-{end:<5}  {b.name} {b.dtype}[{b.size}]")
@@ -135,9 +138,17 @@ def _size(b: Buffer) -> str:
     return str(size) if isinstance(size, int) else shape_text([size])
 
 
-def slot_sizes(planned: Planned) -> list[str]:
-    """The size of each slot as a C expression over ``d``."""
-    return [largest(s.sizes) for s in planned.memory.slots]
+def arena(planned: Planned) -> list[tuple[str, str]]:
+    """Offset and size of each workspace buffer as C expressions over ``d``, the offsets ``at[]`` and the ends ``end[]`` of
+    those before; none when all sizes are known."""
+    number = {b: k for k, b in enumerate(planned.memory.stack)}
+    rows = []
+    for b, below in planned.memory.stack.items():
+        at = "0" if not below else f"end[{number[below[0]]}]"
+        for k in below[1:]:
+            at = f"larger({at}, end[{number[k]}])"
+        rows.append((at, spell(bytes_of(b))))
+    return rows
 
 
 def scratch_stride(units: tuple[Unit, ...]) -> str:
@@ -146,4 +157,4 @@ def scratch_stride(units: tuple[Unit, ...]) -> str:
     return largest(wanted) if wanted else "0"
 
 
-__all__ = ["Provenance", "Unit", "scratch_stride", "slot_sizes", "spell", "suffix", "unit"]
+__all__ = ["Provenance", "Unit", "arena", "scratch_stride", "spell", "suffix", "unit"]

@@ -56,8 +56,14 @@ class StepWriter:
     def write(self, steps: Sequence[Step], text: Text) -> None:
         """Every step of ``steps``, those of regions inside."""
         by_type: dict[type, Callable[[Any, Text], None]] = {
-            LoopNest: self._nest, KernelCall: self._kernel, LibraryCall: self._library, Fill: self._fill,
-            Copy: self._copy, If: self._if, Loop: self._loop}
+            LoopNest: self._nest,
+            KernelCall: self._kernel,
+            LibraryCall: self._library,
+            Fill: self._fill,
+            Copy: self._copy,
+            If: self._if,
+            Loop: self._loop,
+        }
         for step in steps:
             why = self.storage.planned.barriers.get(step)
             if why:
@@ -71,8 +77,10 @@ class StepWriter:
         words = [f"[{self._number}/{self._total}] {step.name}"]
         if step.origin and step.origin != step.name:
             words.append(step.origin)
-        io = [", ".join(dict.fromkeys(f"{t.dtype}[{shape_text(t.shape)}]" for t in tensors if t.buffer.place != "const"))
-              for tensors in (reads(step), writes(step))]
+        io = [
+            ", ".join(dict.fromkeys(f"{t.dtype}[{shape_text(t.shape)}]" for t in tensors if t.buffer.place != "const"))
+            for tensors in (reads(step), writes(step))
+        ]
         if any(io):
             words.append(" -> ".join(part or "constants" for part in io) if io[1] else io[0])
         if isinstance(step, KernelCall) and isinstance(step.flops, int) and step.flops:
@@ -110,8 +118,13 @@ class StepWriter:
         given = ["d"] if functor.dims else []
         given += [self.storage.at_base(t) for t, _, _ in functor.params]
         open_rows = [f"{dims_text.spell(v)}" for _, v in step.desc if not isinstance(v, int)]
-        args = [f"{desc}{{{', '.join(open_rows)}}}", *map(self.storage.at_origin, step.operands),
-                f"{epi}{{{', '.join(given)}}}", "tid", "nt"]
+        args = [
+            f"{desc}{{{', '.join(open_rows)}}}",
+            *map(self.storage.at_origin, step.operands),
+            f"{epi}{{{', '.join(given)}}}",
+            "tid",
+            "nt",
+        ]
         template = ", ".join([desc, *map(str, self._tile(step))])
         text.line(f"{step.function}<{template}>({', '.join(args)});")
 
@@ -125,9 +138,11 @@ class StepWriter:
         self.headers[step.header] = None
         args = [self.storage.at_origin(t) for t in (*step.inputs, *step.outputs)]
         args += [_argument(v) for _, v in step.params]
-        if step.scratch is not None:
-            args.append(self.storage.at_base(step.scratch))
-        text.line(f"{step.function}({', '.join((*args, 'tid', 'nt'))});")
+        if step.scratch is None:
+            text.line(f"{step.function}({', '.join((*args, 'tid', 'nt'))});")
+        else:
+            args += ["0", "1", self.storage.at_base(step.scratch)]
+            text.line(f"if (tid == 0) {step.function}({', '.join(args)});")
 
     def _fill(self, step: Fill, text: Text) -> None:
         self.headers["cpu/halo.h"] = None

@@ -34,8 +34,14 @@ class Storage:
         used = dict.fromkeys(b for s in steps for part in accesses(s) for b in part)
         self.names: dict[Buffer, str] = {b: table.fresh(b.name) for b in used}
         self.written: set[Buffer] = {b for s in steps for b in accesses(s)[1]}
-        self.swapped: set[Buffer] = {t.buffer for s in planned.program.walk() if isinstance(s, Loop)
-                                     for a, b in s.carried if a.buffer is not b.buffer for t in (a, b)}
+        self.swapped: set[Buffer] = {
+            t.buffer
+            for s in planned.program.walk()
+            if isinstance(s, Loop)
+            for a, b in s.carried
+            if a.buffer is not b.buffer
+            for t in (a, b)
+        }
         self._ports = {p.tensor.buffer: f"in.{face.member(p, False)}" for p in planned.program.inputs}
         self._ports |= {p.tensor.buffer: f"out.{face.member(p, True)}" for p in planned.program.outputs}
 
@@ -54,8 +60,8 @@ class Storage:
             return f"reinterpret_cast<const {b.dtype.c}*>(weights + {self.planned.weights.offsets[b]})"
         if b.place != "workspace":
             raise InternalError(f"{b} has no place in a library without a pool")
-        offset = self.planned.memory.offsets[b]
-        where = f"f.slot[{offset}]" if self.planned.memory.is_open else str(offset)
+        memory = self.planned.memory
+        where = f"f.at[{list(memory.stack).index(b)}]" if memory.is_open else str(memory.offsets[b])
         return f"reinterpret_cast<{ctype}*>(ws + {where})"
 
     def pointer(self, t: Tensor, base: Dim) -> str:

@@ -64,5 +64,5 @@ def _write_array(blob: Path, to: Path, name: str) -> None:
     out.raw(f"extern {declared} {attributes};").line()
     body = out.block(f"{declared} =", "};")
     for at in range(0, len(words), WORDS_PER_LINE):
-        body.raw(" ".join(f"0x{w:08x}u," for w in words[at:at + WORDS_PER_LINE]))
+        body.raw(" ".join(f"0x{w:08x}u," for w in words[at : at + WORDS_PER_LINE]))
     to.write_text(out.render(), "utf-8")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def _value(a: AttributeProto, folder: Path | None, where: str) -> Any:
         A.TYPE_PROTO: lambda: type_of(a.tp),
     }
     if a.type in simple:
-        return simple[a.type]()
+        read: Callable[[], Any] = simple[a.type]
+        return read()
     guess = _untyped(a)
     if guess is None:
         raise ModelError(f"attribute '{a.name}' has no type", node=where)

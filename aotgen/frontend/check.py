@@ -6,13 +6,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import onnx
 from onnx import GraphProto, NodeProto
 
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
-from aotgen.frontend.opset import Draft, newest_schema, schema_of
+from aotgen.frontend.opset import Draft, has_adapter, newest_schema, schema_of
 from aotgen.ir.graph import AnyType, SequenceType, TensorType
 
 _SPELLING = {
@@ -129,11 +130,8 @@ def _sorted(
 def check_proto(node: NodeProto, opsets: dict[str, int]) -> None:
     """Attributes and arity by onnx.checker, for operators whose schema the package holds. Raises ModelError."""
     domain = "" if node.domain == "ai.onnx" else node.domain
-    if (
-        domain not in opsets
-        or schema_of(node.op_type, domain, opsets[domain]) is None
-       
-    ):
+    schema = schema_of(node.op_type, domain, opsets[domain]) if domain in opsets else None
+    if schema is None or (schema.deprecated and has_adapter(node.op_type, domain)):
         return
     if any(a.HasField("g") or a.graphs or a.ref_attr_name for a in node.attribute):
         return  # bodies are checked node by node, references when they are resolved
@@ -144,8 +142,8 @@ def check_proto(node: NodeProto, opsets: dict[str, int]) -> None:
 
 
 @lru_cache(maxsize=16)
-def _context(opsets: tuple[tuple[str, int], ...]) -> onnx.checker.C.CheckerContext:  # type: ignore[name-defined]
-    context = onnx.checker.C.CheckerContext()  # type: ignore[attr-defined]
+def _context(opsets: tuple[tuple[str, int], ...]) -> Any:
+    context = onnx.checker.C.CheckerContext()
     context.ir_version = onnx.IR_VERSION
     context.opset_imports = dict(opsets)
     return context
@@ -193,8 +191,18 @@ def _formals(op: str, domain: str) -> tuple[Formal, ...] | None:
     )
 
 
+@lru_cache(maxsize=2048)
+def _required_attributes(op: str, domain: str) -> tuple[str, ...]:
+    schema = newest_schema(op, domain)
+    return () if schema is None else tuple(name for name, a in schema.attributes.items() if a.required)
+
+
 def check_types(draft: Draft) -> None:
-    """Arity and types of an adapted node against the newest schema. Raises ModelError naming what disagrees."""
+    """Arity, required attributes and types of an adapted node against the newest schema. Raises ModelError naming what
+    disagrees."""
+    for name in _required_attributes(draft.op, draft.domain):
+        if name not in draft.attrs and name not in draft.graphs:
+            raise ModelError(f"attribute '{name}' is missing", node=draft.where())
     formals = _formals(draft.op, draft.domain)
     if formals is None:
         return

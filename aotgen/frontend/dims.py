@@ -186,7 +186,7 @@ class _Binder:
                 raise ModelError(f"a dim of {place} divides by {by}")
             return _ARITHMETIC[type(tree.op)](self._walk(tree.left, place), by)
         if isinstance(tree, ast.Constant):
-            return index.ix(int(tree.value))
+            return index.ix(int(str(tree.value)))
         assert isinstance(tree, ast.Name)
         return index.ix(self._dim(tree.id, place))
 

@@ -39,7 +39,8 @@ def schema_function(draft: Draft) -> FunctionProto | None:
     if schema is None:
         return None
     if schema.has_function:
-        return schema.function_body  # type: ignore[no-any-return]
+        body_of: FunctionProto = schema.function_body
+        return body_of
     if not schema.has_context_dependent_function:
         return None
     types = [b"" if v is None else type_proto(v.type).SerializeToString() for v in draft.inputs]

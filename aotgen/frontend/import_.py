@@ -19,7 +19,7 @@ from aotgen.frontend import check, control, functions
 from aotgen.frontend.attributes import attributes_of, plain
 from aotgen.frontend.dims import bind_inputs
 from aotgen.frontend.load import Source, domain_versions
-from aotgen.frontend.opset import Draft, Results, adapt, has_adapter, small_constant, version_of
+from aotgen.frontend.opset import Draft, Results, adapt, has_adapter, newest_schema, small_constant, version_of
 from aotgen.frontend.scope import Frame, Missing
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
@@ -239,13 +239,13 @@ def _is_known(op: str, domain: str) -> bool:
 
 
 def _has_function(op: str, domain: str) -> bool:
-    schema = functions.newest_schema(op, domain)
-    return schema is not None and (schema.has_function or schema.has_context_dependent_function)
+    schema = newest_schema(op, domain)
+    return schema is not None and bool(schema.has_function or schema.has_context_dependent_function)
 
 
 def _no_such_operator(op: str, domain: str, origin: str) -> AotgenError:
     name = f"{domain}.{op}" if domain else op
-    known = functions.newest_schema(op, domain) is not None
+    known = newest_schema(op, domain) is not None
     return UnsupportedError(f"operator {name} is not supported yet" if known else f"unknown operator {name}",
                             node=f"{op} {origin}".strip(), hint="`aotgen ops` lists the operators that compile")
 

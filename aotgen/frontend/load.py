@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from aotgen.core.errors import ModelError, UsageError
 
@@ -61,12 +61,34 @@ def read(model: str | Path | onnx.ModelProto, folder: Path | None = None) -> Sou
     return _checked(Source(proto, path.resolve().parent, path.name))
 
 
+def _refuse_bytes(graph: onnx.GraphProto | onnx.FunctionProto, label: str) -> None:
+    """Raise ModelError for a name that is not text: protobuf hands damaged UTF-8 over as bytes."""
+    names: list[object] = [graph.name]
+    if isinstance(graph, onnx.GraphProto):
+        infos = (*graph.input, *graph.output)
+        names += [i.name for i in infos] + [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
+        names += [d.dim_param for i in infos for d in i.type.tensor_type.shape.dim]
+    else:
+        names += [graph.domain, graph.overload, *graph.input, *graph.output, *graph.attribute]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, node.overload, *node.input, *node.output]
+        for a in node.attribute:
+            names += [a.name, a.ref_attr_name]
+            for body in (a.g, *a.graphs) if a.HasField("g") else a.graphs:
+                _refuse_bytes(body, label)
+    if any(isinstance(n, bytes) for n in names):
+        raise ModelError(f"{label} is damaged: a name in it is not text")
+
+
 def _checked(source: Source) -> Source:
     model = source.model
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError(f"{source.label} is not an ONNX model: it holds no graph")
     if not model.graph.output:
         raise ModelError(f"{source.label}: the graph has no outputs")
+    _refuse_bytes(model.graph, source.label)
+    for function in model.functions:
+        _refuse_bytes(function, source.label)
     for domain, version in source.opsets().items():
         newest = onnx.defs.onnx_opset_version()
         if domain == "" and not 1 <= version <= newest:

@@ -92,6 +92,7 @@ class Draft:
 
 
 Adapter = Callable[[Draft, Builder], None]
+Schema = Any  # onnx.defs.OpSchema, whose stubs leave out half of it
 TABLE: dict[tuple[str, str], list[tuple[int, Adapter]]] = {}
 
 
@@ -109,7 +110,7 @@ def adapter(*names: str, to: int, domain: str = "") -> Callable[[Adapter], Adapt
 
 
 @lru_cache(maxsize=4096)
-def schema_of(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
+def schema_of(op: str, domain: str, opset: int) -> Schema | None:
     """The schema in force at ``opset``, or None for operators the onnx package does not know."""
     try:
         return onnx.defs.get_schema(op, opset, domain)
@@ -118,7 +119,7 @@ def schema_of(op: str, domain: str, opset: int) -> onnx.defs.OpSchema | None:
 
 
 @lru_cache(maxsize=4096)
-def newest_schema(op: str, domain: str) -> onnx.defs.OpSchema | None:
+def newest_schema(op: str, domain: str) -> Schema | None:
     try:
         return onnx.defs.get_schema(op, domain)
     except onnx.defs.SchemaError:

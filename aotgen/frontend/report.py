@@ -26,6 +26,9 @@ from aotgen.ops import registry
 from aotgen.ops.registry import Ctx
 
 
+SIZES = (1, 16, 512)  # tried for all open dims at once, to tell what is unsupported from what is only unsupported while open
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """An input or output: ``shape`` as text, one entry an axis (a number, or the name of an open dim)."""
@@ -43,7 +46,8 @@ class Report:
     """``operators``: how often each occurs in the file, bodies and local functions included. ``parameters``: elements of
     all stored tensors. ``macs``: multiply-accumulates of one inference, a polynomial of the open dims as text when there
     are any, None when part of the model could not be read. ``open_dims``: dim name -> where it occurs; each needs --dim.
-    ``problems``: every construct that does not compile."""
+    ``problems``: every construct that does not compile;
+    ``problems_if_open``: those that vanish when the open dims are fixed."""
 
     name: str
     opsets: tuple[tuple[str, int], ...]
@@ -55,6 +59,7 @@ class Report:
     macs: int | str | None
     open_dims: tuple[tuple[str, tuple[str, ...]], ...]
     problems: tuple[AotgenError, ...]
+    problems_if_open: tuple[AotgenError, ...] = ()
 
 
 def inspect(model: str | Path | onnx.ModelProto, options: CompileOptions | None = None) -> Report:
@@ -62,12 +67,9 @@ def inspect(model: str | Path | onnx.ModelProto, options: CompileOptions | None 
     cannot be read."""
     source = read(model)
     options = replace(options or CompileOptions(), dynamic=True)
-    problems: list[AotgenError] = []
-    graph: Graph | None = None
-    try:
-        graph = import_model(source, options, problems)
-    except AotgenError as e:
-        problems.append(e)
+    graph, problems = _attempt(source, options)
+    still_open = _open_dims(source, options)
+    lasting = _lasting(source, options, problems, [name for name, _ in still_open])
     proto = source.model.graph
     inputs = tuple(map(_port, graph.inputs)) if graph else tuple(map(_declared, true_inputs(proto)))
     done = {v.name: v for v in graph.outputs} if graph else {}
@@ -76,7 +78,29 @@ def inspect(model: str | Path | onnx.ModelProto, options: CompileOptions | None 
     return Report(
         proto.name, tuple(sorted(source.opsets().items())), inputs, outputs,
         tuple(sorted(Counter(_operators(source.model)).items(), key=lambda row: (-row[1], row[0]))), elements, nbytes,
-        None if graph is None or problems else _number(macs(graph)), _open_dims(source, options), tuple(problems))
+        None if graph is None or problems else _number(macs(graph)), still_open, tuple(lasting), tuple(p for p in problems if p not in lasting))
+
+
+def _attempt(source: Source, options: CompileOptions) -> tuple[Graph | None, list[AotgenError]]:
+    """The Graph as far as it can be read, and everything that is wrong."""
+    problems: list[AotgenError] = []
+    try:
+        return import_model(source, options, problems), problems
+    except AotgenError as e:
+        return None, [*problems, e]
+
+
+def _lasting(source: Source, options: CompileOptions, problems: list[AotgenError], dims: list[str]) -> list[AotgenError]:
+    """Those of ``problems`` that no size tried for the open dims cures."""
+    lasting = problems
+    for size in SIZES if dims else ():
+        if not lasting:
+            break
+        fixed = replace(options, dims=(*options.dims, *((name, size) for name in dims)))
+        failing = {p.node for p in _attempt(source, fixed)[1]}
+        if failing <= {p.node for p in problems}:  # else this size makes no sense for the model
+            lasting = [p for p in lasting if p.node in failing]
+    return lasting
 
 
 def _port(v: Value) -> Port:
@@ -85,9 +109,8 @@ def _port(v: Value) -> Port:
 
 
 def _declared(info: onnx.ValueInfoProto) -> Port:
-    elem = info.type.tensor_type.elem_type
-    dtype = onnx.TensorProto.DataType.Name(elem).lower() if info.type.HasField("tensor_type") else "?"
-    return Port(info.name, dtype, tuple(map(str, named_dims(info) or ())))
+    dtype = dtypes.BY_ONNX.get(info.type.tensor_type.elem_type)
+    return Port(info.name, str(dtype or "?"), tuple(map(str, named_dims(info) or ())))
 
 
 def _operators(model: onnx.ModelProto) -> Iterator[str]:

@@ -61,8 +61,10 @@ class Frame:
             return value
         if name in self.stored:
             proto = self.stored[name]
-            sparse = isinstance(proto, SparseTensorProto)
-            c = sparse_constant(proto, self.folder) if sparse else constant_of(proto, self.folder)  # type: ignore[arg-type]
+            if isinstance(proto, SparseTensorProto):
+                c = sparse_constant(proto, self.folder)
+            else:
+                c = constant_of(proto, self.folder)
             self.values[name] = made = self.builder.constant(c, name)
             return made
         if self.parent is None:

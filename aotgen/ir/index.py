@@ -331,6 +331,9 @@ def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
     if nonneg(rest) and nonneg(by - 1 - rest):
         return quotient, rest
     if c is not None:
+        low, high = (None if x is None else x.const() for x in extremes(rest))
+        if low is not None and high is not None and low // c == high // c:
+            return quotient + low // c, rest - low // c * c
         if (k := rest.const()) is not None:
             return quotient + k // c, ix(k % c)
         g = gcd(c, *(abs(v) for m, v in rest.terms.items() if m))
@@ -391,13 +394,24 @@ def _nested(a: Atom, c: int) -> tuple[Ix, Ix] | None:
 
 
 def undivided(e: Ix) -> Ix:
-    """Something that is ``>= 0`` exactly where ``e`` is, without the division when ``e`` is ``rest +- a // b``:
-    ``a // b >= -rest`` iff ``a >= -rest * b``, and ``a // b <= rest`` iff ``a < (rest + 1) * b``."""
+    """Something simpler that is ``>= 0`` exactly where ``e`` is.
+
+    Without the division when ``e`` is ``rest +- a // b``: ``a // b >= -rest`` iff ``a >= -rest * b``, and ``a // b <= rest``
+    iff ``a < (rest + 1) * b``. And ``e >= 0`` iff ``e // c >= 0``, where that leaves no division: ``2*o - 1`` is ``o - 1``,
+    ``16*r - 16 + l`` with ``0 <= l < 16`` is ``r - 1``.
+    """
     divs = [a for a in e.atoms() if a.kind == "div"]
+    if not divs:
+        for c in sorted({abs(k) for m, k in e.terms.items() if m and abs(k) > 1}, reverse=True):
+            q = e // c
+            if not any(a.kind in ("div", "mod") for a in q.atoms() - e.atoms()):
+                return undivided(q)
+        return e
     if len(divs) != 1 or abs(e.terms.get((divs[0],), 0)) != 1 or sum(divs[0] in m for m in e.terms) != 1:
         return e
     d, sign = divs[0], e.terms[(divs[0],)]
-    assert d.a is not None and d.b is not None
+    assert d.a is not None
+    assert d.b is not None
     rest = e - sign * var(d)
     return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
 

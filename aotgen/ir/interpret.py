@@ -291,6 +291,14 @@ class _Frame:
     def _load(self, d: Def, idx: Sequence[Ix], mask: Array | None) -> Array:
         a = self.run.arrays[d]
         at = [np.asarray(self.index(i, mask)) for i in idx]
+        if 0 in self.shape or a.size == 0 or any(i.min() < 0 or i.max() >= n for i, n in zip(at, a.shape, strict=True)):
+            return self._clamped(d, idx, at, mask)
+        view = _strided(a, at, len(self.shape))
+        return np.asarray(a[tuple(at)]) if view is None else view
+
+    def _clamped(self, d: Def, idx: Sequence[Ix], at: Sequence[Array], mask: Array | None) -> Array:
+        """A load some of whose indices are out of bounds; an InternalError if one of those is evaluated."""
+        a = self.run.arrays[d]
         inside = np.asarray(True)
         for i, n in zip(at, a.shape, strict=True):
             inside = inside & (i >= 0) & (i < n)
@@ -327,3 +335,28 @@ class _Frame:
         x, y = self.index(a.a, mask), self.index(a.b, mask)
         y = np.where(y == 0, 1, y)  # an empty axis: nothing is evaluated there
         return x // y if a.kind == "div" else x % y
+
+
+def _strided(a: Array, at: Sequence[Array], rank: int) -> Array | None:
+    """``a[at]`` as a view, where each index walks one axis of the space of ``rank`` axes in equal steps; else None."""
+    along: list[int] = []
+    cuts: list[slice] = []
+    for i in at:
+        walked = [k for k, n in enumerate(i.shape) if n > 1]
+        flat = i.ravel()
+        step = int(flat[1] - flat[0]) if flat.size > 1 else 1
+        if len(walked) > 1 or step == 0 or (flat.size > 2 and (np.diff(flat) != step).any()):
+            return None
+        end = int(flat[-1]) + (1 if step > 0 else -1)
+        cuts.append(slice(int(flat[0]), end if end >= 0 else None, step))
+        along.append(walked[0] if walked else -1)
+    moving = [k for k in along if k >= 0]
+    if len(set(moving)) != len(moving):
+        return None
+    part: Array = a[tuple(cuts)]
+    fixed = [n for n, k in enumerate(along) if k < 0]
+    part = part.squeeze(tuple(fixed)).transpose(np.argsort(moving, kind="stable"))
+    shape = [1] * rank
+    for k, n in zip(sorted(moving), part.shape, strict=True):
+        shape[k] = n
+    return part.reshape(shape) if shape else part

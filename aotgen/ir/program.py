@@ -284,8 +284,8 @@ class KernelCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCall:
-    """An ordinary function of ``header``: reads ``inputs``, writes ``outputs``; ``params`` are its trailing arguments;
-    ``scratch``: bytes of workspace it needs, in ``scratch_buffer``."""
+    """An ordinary function of ``header``: ``f(inputs..., outputs..., params..., tid, nt, scratch)``. With ``scratch`` (working
+    memory for one thread) a single thread runs it."""
 
     name: str
     function: str

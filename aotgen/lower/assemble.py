@@ -15,9 +15,9 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def, topological
 from aotgen.ir.graph import Graph, TensorType
 from aotgen.ir.program import (
-    Epilogue, Fill, KernelCall, Layout, LibraryCall, Port, Program, Step, Tensor, packed, row_major,
+    Epilogue, Fill, KernelCall, Layout, Port, Program, Step, Tensor, packed, row_major,
 )
-from aotgen.lower import claims, fuse, group, nest, place, regions, schedule
+from aotgen.lower import claims, fuse, group, library, nest, place, regions, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -146,7 +146,7 @@ def _unit_steps(u: Sequence[Def], placement: Placement, state: State, tensors: d
     if call.kind == "kernel":
         return [_kernel(call, placement, state, tensors)]
     if call.kind == "library":
-        return [_library(call, state, tensors)]
+        return [library.lower_library(call, state, tensors)]
     return regions.lower_region(call, state, tensors, scope, lower_scope)
 
 
@@ -195,18 +195,3 @@ def _epilogue_operand(ld: expr.E, epilogue: Epilogue, state: State, tensors: Map
     if d.is_source and d.origin == CONSTANT and len(axes) == 1 and at[axes[0]].coefficient(lane) == 1:
         return state.weight(d, packed(d.shape, block_axis=axes[0]))
     return tensors[d]
-
-
-def _library(u: Call, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
-    outs = tuple(tensors[d] for d in u.results)
-    return LibraryCall(
-        state.unique(u.name),
-        u.name,
-        "library.h",
-        tuple(tensors[a] for a in u.args),
-        outs,
-        tuple(sorted(u.params.items())),
-        None,
-        u.results[0].origin,
-    )
-

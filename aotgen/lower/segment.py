@@ -19,6 +19,7 @@ from aotgen.ir.program import Bound, Stage, Stmt
 from aotgen.lower.loops import extent, merge_bounds, narrow, substitute, swap, with_loops
 
 MAX_PIECES = 8
+SHORT = 3  # iterations below which a piece of the vector loop is not worth a vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +203,13 @@ def _ranged(s: Stage, v: Atom, lo: Ix | int, hi: Ix | int) -> Stage:
 
 
 def _scalar(s: Stage) -> Stage:
-    """A lane of one iteration is no loop at all."""
+    """A lane of a few iterations is an ordinary loop (so that folds inside it can be clipped by it); of one, no loop."""
     v = s.lane
-    if v is None or v.ext != 1 or v not in s.inner or s.bound(v) != Bound(v):
+    if v is None or v not in s.inner or (extent(v).const() or SHORT + 1) > SHORT:
         return s
-    assert v.lo is not None
+    bound = s.bound(v)
+    if v.ext != 1 or v.lo is None or bound.lows or bound.highs:
+        return replace(s, lane=None)
     inner = tuple(x for x in s.inner if x is not v)
     return substitute(replace(s, inner=inner, lane=None), {v: v.lo})
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir import expr, index
@@ -56,9 +54,15 @@ def read(x: Def, idx: Sequence[Ix]) -> E:
     return x[tuple(index.ix(0) if d == 1 else i for d, i in zip(x.shape, tail, strict=True))]
 
 
-def elementwise(f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:
-    """``f`` of the broadcast elements of ``xs``, stored as ``dtype`` (by default the first input's)."""
-    return compute(broadcast(*(x.shape for x in xs)), lambda *i: f(*(read(x, i) for x in xs)), dtype or xs[0].dtype)
+def elementwise(ctx: Ctx, f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:
+    """``f`` of the broadcast elements of the node's inputs ``xs``, stored as ``dtype`` (by default the first input's).
+    One-element operands that are known become constants of the expression."""
+    known = [known_scalar(ctx, k, x) for k, x in enumerate(xs)]
+
+    def at(*i: Ix) -> E:
+        return f(*(read(x, i) if e is None else e for x, e in zip(xs, known, strict=True)))
+
+    return compute(broadcast(*(x.shape for x in xs)), at, dtype or xs[0].dtype)
 
 
 def replaced(point: Sequence[Ix], axis: int, *by: Ix) -> tuple[Ix, ...]:
@@ -76,11 +80,15 @@ def unread(x: Def, shape: Sequence[Dim]) -> Def:
     return compute(shape, lambda *_: x[(0,) * x.rank], x.dtype)
 
 
+def known_scalar(ctx: Ctx, k: int, operand: Def) -> E | None:
+    """Operand ``k`` as a constant, if it has one element and that is known."""
+    known = ctx.const(k) if operand.size == 1 and operand.dtype.kind in "fiub" else None
+    return None if known is None else expr.const(known.reshape(-1)[0].item(), operand.dtype.compute)
+
+
 def known_or_loaded(ctx: Ctx, k: int, operand: Def | None) -> E | None:
     """Scalar operand ``k`` as a constant when its value is known, else as a load; None when absent."""
     if operand is None:
         return None
-    known = ctx.const(k)
-    if known is None or operand.dtype.kind not in "fiub":
-        return flat_element(operand)
-    return expr.const(np.asarray(known).reshape(-1)[0].item(), operand.dtype.compute)
+    known = known_scalar(ctx, k, operand)
+    return flat_element(operand) if known is None else known

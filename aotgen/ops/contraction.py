@@ -142,6 +142,23 @@ def gemm(ctx: Ctx, builder: Builder, a: Value, b: Value, c: Value | None = None)
     return sub("Add", y, _scaled(sub, c, beta))  # type: ignore[no-any-return]
 
 
+@expansion("FusedMatMul", domain="com.microsoft")
+def fused_matmul(ctx: Ctx, builder: Builder, a: Value, b: Value) -> Value:
+    """onnxruntime's ``alpha * a' @ b'``: the last two axes swapped for ``trans``, the row axis moved in front of the batch
+    axes before that for ``transBatch``."""
+    sub = Sub(ctx, builder)
+    sides = []
+    for v, side in ((a, "A"), (b, "B")):
+        rank = len(v.shape)
+        order = list(range(rank))
+        if rank > 2 and ctx.attr_int(f"transBatch{side}", 0):
+            order = [*order[1:-1], 0, order[-1]]
+        if rank > 1 and ctx.attr_int(f"trans{side}", 0):
+            order[-2:] = order[:-3:-1]
+        sides.append(sub.transpose(v, order))
+    return _scaled(sub, sub("MatMul", *sides), ctx.attr_float("alpha", 1.0))
+
+
 def _scaled(sub: Sub, x: Value, factor: float) -> Value:
     return x if factor == 1.0 else sub("Mul", x, sub.scalar(factor, x.dtype))
 

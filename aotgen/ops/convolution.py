@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Convolutions of any rank: Conv, ConvTranspose, ConvInteger, QLinearConv, DeformConv's plain relatives.
+"""Convolutions of any rank: Conv, ConvTranspose, ConvInteger, QLinearConv and Col2Im.
 
 Each is one ``sum`` Def over input channels and taps, guarded where a tap falls on padding; a bias is a second Def.
 """
@@ -7,6 +7,8 @@ Each is one ``sum`` Def over input channels and taps, guarded where a tap falls 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
 
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
@@ -76,6 +78,29 @@ def conv(ctx: Ctx, x: Def, w: Def, b: Def | None = None) -> Def:
         ctx, x, w, x.dtype if b is None else dtypes.compute_of(x.dtype), lambda i: x[i], lambda i: w[i]
     )
     return with_bias(core, b, x.dtype)
+
+
+@expansion("FusedConv", domain="com.microsoft")
+def fused_conv(ctx: Ctx, builder: Builder, x: Value, w: Value, b: Value | None = None, z: Value | None = None) -> Value:
+    """onnxruntime's Conv, plus ``z``, then an activation with its parameters."""
+    sub = Sub(ctx, builder)
+    attrs = {k: v for k, v in ctx.node.attrs.items() if k not in ("activation", "activation_params")}
+    y: Value = sub("Conv", x, w, b, **attrs)
+    y = y if z is None else sub("Add", y, z)
+    return activated(ctx, sub, y)
+
+
+def activated(ctx: Ctx, sub: Sub, y: Value) -> Value:
+    """``y`` after the ``activation`` of a fused node of onnxruntime."""
+    name = ctx.attr_str("activation", "")
+    params = ctx.attr_floats("activation_params", [])
+    keys = {"LeakyRelu": ["alpha"], "HardSigmoid": ["alpha", "beta"]}.get(name, [])
+    if name == "Clip":
+        return sub("Clip", y, *(sub.scalar(p, y.dtype) for p in params))  # type: ignore[no-any-return]
+    if name not in ("", "Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "HardSwish"):
+        raise ctx.refuse(f"a fused activation '{name}'")
+    attrs: dict[str, Any] = dict(zip(keys, params, strict=False))
+    return sub(name, y, **attrs) if name else y
 
 
 @lowering("ConvInteger")
@@ -187,3 +212,22 @@ def transposed_extents(
         before.append(index.as_dim(total // 2 if mode == "SAME_UPPER" else total - total // 2))
         out.append(index.as_dim(size))
     return before, out
+
+
+@lowering("Col2Im")
+def col2im(ctx: Ctx, x: Def, image_shape: Def, block_shape: Def) -> Def:
+    """x: ``[N, C*taps, blocks]``; every image element is the sum of the block elements that land on it."""
+    image, taps = ctx.values(1, "image_shape"), [int(t) for t in ctx.values(2, "block_shape")]  # type: ignore[arg-type]
+    axes = windows(ctx, image, taps)
+    channels = index.ix(x.shape[1]) // prod(taps)
+
+    def term(o: list[Ix], k: list[Ix]) -> E:
+        row, block, conditions = o[1], index.ix(0), []
+        for w, i, kk in zip(axes, o[2:], k, strict=True):
+            place = i + w.before - kk * w.dilation
+            conditions += [expr.ge0(-(place % w.stride)), expr.between(0, place // w.stride, w.out)]
+            row, block = row * w.taps + kk, block * w.out + place // w.stride
+        value = x[o[0], row, block]
+        return expr.guard(expr.all_(conditions), value, expr.const(0, value.dtype))
+
+    return reduce_("sum", (x.shape[0], channels, *image), taps, term, x.dtype)

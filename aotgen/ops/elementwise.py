@@ -108,7 +108,29 @@ def _swish(ctx: Ctx, x: E) -> E:
 UNARY: dict[str, Unary] = {
     **{
         name: _op(name.lower())
-        for name in ["Neg", "Exp", "Log", "Sqrt", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh", "Erf", "Sigmoid", "Floor", "Ceil", "Not", "Asin", "Acos", "Atan"]
+        for name in [
+            "Neg",
+            "Exp",
+            "Log",
+            "Sqrt",
+            "Sin",
+            "Cos",
+            "Tan",
+            "Sinh",
+            "Cosh",
+            "Tanh",
+            "Asinh",
+            "Acosh",
+            "Atanh",
+            "Erf",
+            "Sigmoid",
+            "Floor",
+            "Ceil",
+            "Not",
+            "Asin",
+            "Acos",
+            "Atan",
+        ]
     },
     "Abs": _abs,
     "Sign": _sign,
@@ -164,7 +186,10 @@ def is_inf(ctx: Ctx, x: Def) -> Def:
 # -- binary and variadic, broadcasting
 
 BINARY: dict[str, Callable[[E, E], E]] = {
-    **{name: (lambda op: lambda a, b: fn(op, a, b))(name.lower()) for name in ["Add", "Sub", "Mul", "Div", "And", "Or", "Xor"]},
+    **{
+        name: (lambda op: lambda a, b: fn(op, a, b))(name.lower())
+        for name in ["Add", "Sub", "Mul", "Div", "And", "Or", "Xor"]
+    },
     **{f"Bitwise{name}": (lambda op: lambda a, b: fn(op, a, b))(f"bit{name.lower()}") for name in ["And", "Or", "Xor"]},
     "PRelu": lambda x, slope: select(x < 0, x * slope, x),
 }
@@ -187,7 +212,7 @@ def _register_nary(name: str, row: Callable[..., E], dtype: DType | None = None)
     def lower(ctx: Ctx, *xs: Def) -> Def:
         if dtypes.string in (x.dtype for x in xs):
             raise ctx.refuse(f"{name} of strings is not compiled")
-        return elementwise(row, xs, dtype)
+        return elementwise(ctx, row, xs, dtype)
 
     lowering(name)(lower)
 
@@ -200,18 +225,18 @@ for _name, _nary in COMPARE.items():
 
 @lowering("FastGelu", domain="com.microsoft")
 def fast_gelu(ctx: Ctx, x: Def, bias: Def | None = None) -> Def:
-    return elementwise(lambda a, *b: gelu_tanh(a + b[0] if b else a), [x, bias] if bias is not None else [x])
+    return elementwise(ctx, lambda a, *b: gelu_tanh(a + b[0] if b else a), [x, bias] if bias is not None else [x])
 
 
 @lowering("BiasGelu", domain="com.microsoft")
 def bias_gelu(ctx: Ctx, x: Def, bias: Def) -> Def:
-    return elementwise(lambda a, b: gelu(a + b), [x, bias])
+    return elementwise(ctx, lambda a, b: gelu(a + b), [x, bias])
 
 
 @lowering("Mod")
 def mod(ctx: Ctx, a: Def, b: Def) -> Def:
     """``fmod = 0``: the divisor's sign; 1: the dividend's."""
-    return elementwise(lambda x, y: fn("fmod" if ctx.attr_int("fmod", 0) else "mod", x, y), [a, b])
+    return elementwise(ctx, lambda x, y: fn("fmod" if ctx.attr_int("fmod", 0) else "mod", x, y), [a, b])
 
 
 @lowering("BitShift")
@@ -226,12 +251,12 @@ def bit_shift(ctx: Ctx, a: Def, b: Def) -> Def:
         within = select(outside, const(top, y.dtype), y)
         return select(outside, const(0, x.dtype), fn("shl", x, within)) if left else fn("shr", x, within)
 
-    return elementwise(f, [a, b])
+    return elementwise(ctx, f, [a, b])
 
 
 @lowering("Where")
 def where(ctx: Ctx, condition: Def, x: Def, y: Def) -> Def:
-    return elementwise(select, [condition, x, y], x.dtype)
+    return elementwise(ctx, select, [condition, x, y], x.dtype)
 
 
 @lowering("Pow")
@@ -241,11 +266,11 @@ def power(ctx: Ctx, x: Def, y: Def) -> Def:
     if exponent is not None and exponent.size == 1 and y.rank <= x.rank:
         simple = _simple_power(float(exponent.reshape(-1)[0]), x.dtype)
         if simple is not None:
-            return elementwise(lambda a, _: simple(a), [x, y])
+            return elementwise(ctx, lambda a, _: simple(a), [x, y])
     wide = not x.dtype.is_float or y.dtype == dtypes.f64
     through = "f64" if wide else dtypes.compute_of(x.dtype).name
     back = x.dtype if not x.dtype.is_float else dtypes.compute_of(x.dtype)
-    return elementwise(lambda a, b: cast(fn("pow", cast(a, through), cast(b, through)), back), [x, y])
+    return elementwise(ctx, lambda a, b: cast(fn("pow", cast(a, through), cast(b, through)), back), [x, y])
 
 
 def _simple_power(p: float, dtype: DType) -> Callable[[E], E] | None:

@@ -65,9 +65,10 @@ def _convolve(x: Array, w: Array, group: int, axes: Sequence[Window]) -> Array:
 
 def conv(ctx: Ctx, args: Sequence[Any], wide: bool) -> Array | None:
     x, w, bias = (*args, None)[:3]
-    if x.size == 0 or x.ndim < 3:
+    axes = windows(ctx, x.shape[2:], w.shape[2:]) if x.ndim > 2 else []
+    if x.size == 0 or not axes or any(a.out == 0 for a in axes):
         return None
-    y = _convolve(_work(x, wide), _work(w, wide), ctx.attr_int("group", 1), windows(ctx, x.shape[2:], w.shape[2:]))
+    y = _convolve(_work(x, wide), _work(w, wide), ctx.attr_int("group", 1), axes)
     if bias is not None:
         y = y + _work(bias, wide).reshape(-1, *[1] * (x.ndim - 2))
     return _stored(y, x, wide)
@@ -99,17 +100,21 @@ def max_pool(ctx: Ctx, args: Sequence[Any], wide: bool) -> Array | None:
     x, = args
     if x.size == 0 or x.ndim < 3 or ctx.wants(1):
         return None
+    axes = windows(ctx, x.shape[2:], per_axis(ctx, "kernel_shape", x.ndim - 2, 1))
+    if any(a.out == 0 for a in axes):
+        return None
     work = _work(x, wide)
     fill = -np.inf if work.dtype.kind == "f" else np.iinfo(x.dtype).min
-    p = _patches(work, windows(ctx, x.shape[2:], per_axis(ctx, "kernel_shape", x.ndim - 2, 1)), fill)
+    p = _patches(work, axes, fill)
     return _stored(p.max(axis=tuple(range(x.ndim, p.ndim))), x, wide)
 
 
 def global_average_pool(ctx: Ctx, args: Sequence[Any], wide: bool) -> Array | None:
     x, = args
-    work = _work(x, wide)
-    axes = tuple(range(2, x.ndim))
-    return _stored(work.sum(axes, keepdims=True) / work.dtype.type(prod(x.shape[2:])), x, wide) if axes else None
+    if x.size == 0 or x.ndim < 3:
+        return None
+    work, axes = _work(x, wide), tuple(range(2, x.ndim))
+    return _stored(work.sum(axes, keepdims=True) / work.dtype.type(prod(x.shape[2:])), x, wide)
 
 
 FAST: dict[tuple[str, str], Fast] = {

@@ -9,7 +9,7 @@ from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
-from aotgen.ir.define import Def, compute, reduce_
+from aotgen.ir.define import Def, compute, reduce_, scatter
 from aotgen.ir.expr import E
 from aotgen.ir.index import Ix
 from aotgen.ops.registry import Ctx, lowering
@@ -73,6 +73,31 @@ def _max_indices(ctx: Ctx, x: Def, axes: Sequence[Window]) -> Def:
         return flat + expr.ix_value((o[0] * x.shape[1] + o[1]) * image)
 
     return compute(tap.shape, f, dtypes.i64)
+
+
+@lowering("MaxUnpool")
+def max_unpool(ctx: Ctx, x: Def, places: Def, output_shape: Def | None = None) -> Def:
+    """Every element of ``x`` put back where ``places`` (flat indices of the unpooled tensor) says, 0 elsewhere; with
+    ``output_shape`` zeros follow at the end of each axis."""
+    n = x.rank - 2
+    taps, strides = per_axis(ctx, "kernel_shape", n, 1), per_axis(ctx, "strides", n, 1)
+    pads = ctx.attr_ints("pads", [0] * (2 * n))
+    inner = [index.as_dim((index.ix(d) - 1) * s + k - pads[a] - pads[n + a])
+             for a, (d, k, s) in enumerate(zip(x.shape[2:], taps, strides, strict=True))]
+    shape = (*x.shape[:2], *inner)
+    size = index.prod_dims(shape)
+    zero = expr.const(0, dtypes.compute_of(x.dtype).name)
+    empty = compute([size], lambda _: zero, x.dtype)
+    filled = scatter("set", empty, x.shape, lambda *u: [expr.index_of(places[u], size)], lambda *u: x[u])
+
+    def f(*o: Ix) -> E:
+        flat = index.ix(0)
+        for i, d in zip(o, shape, strict=True):
+            flat = flat * d + i
+        inside = expr.all_([expr.ge0(index.ix(d) - 1 - i) for i, d in zip(o, shape, strict=True)])
+        return expr.guard(inside, filled[flat], zero)
+
+    return compute(ctx.values(2, "output_shape") if output_shape is not None else shape, f, x.dtype)
 
 
 @lowering("AveragePool")

@@ -11,16 +11,17 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, cast, const, fn, select
 from aotgen.ir.index import Ix
-from aotgen.ops.broadcast import replaced
+from aotgen.ops.broadcast import known_scalar, replaced
 from aotgen.ops.cast import convert
 from aotgen.ops.reduction import reduced
 from aotgen.ops.registry import Ctx, lowering
 
 
-def parameter(ctx: Ctx, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
-    """The scale or zero point ``p`` that goes with the element of ``x`` at a point."""
+def parameter(ctx: Ctx, k: int, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
+    """The scale or zero point ``p`` (operand ``k``) that goes with the element of ``x`` at a point."""
     if p.size == 1 and p.rank <= 1:
-        return lambda i: p[(0,) * p.rank]
+        known = known_scalar(ctx, k, p)
+        return lambda i: p[(0,) * p.rank] if known is None else known
     axis, block = ctx.axis(x.rank, 1), ctx.attr_int("block_size", 0)
     if p.rank == 1 and not block:
         return lambda i: p[i[axis]]
@@ -32,6 +33,14 @@ def parameter(ctx: Ctx, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
             raise ctx.refuse("blocked quantisation of an open axis without block_size", "fix that dim with --dim")
         block = -(-extent // blocks)
     return lambda i: p[replaced(i, axis, i[axis] // block)]
+
+
+def zero_point(ctx: Ctx, x: Def, zero: Def | None) -> Callable[[Sequence[Ix]], E] | None:
+    """The zero point at a point; None when it is absent or known to be 0 everywhere (symmetric quantisation)."""
+    known = ctx.const(2)
+    if zero is None or (known is not None and not known.astype(bool).any()):
+        return None
+    return parameter(ctx, 2, x, zero)
 
 
 def limits(t: DType) -> tuple[int, int]:
@@ -52,8 +61,7 @@ def quantize_linear(ctx: Ctx, x: Def, scale: Def, zero: Def | None = None) -> De
     to = zero.dtype if zero is not None else dtypes.of(ctx.attr_int("output_dtype", 0) or dtypes.u8.onnx)
     precision = ctx.attr_int("precision", 0)
     work = dtypes.of(precision).compute if precision else scale.dtype.compute
-    scale_at = parameter(ctx, x, scale)
-    zero_at = parameter(ctx, x, zero) if zero is not None else None
+    scale_at, zero_at = parameter(ctx, 1, x, scale), zero_point(ctx, x, zero)
     saturate = bool(ctx.attr_int("saturate", 1))
 
     def f(*i: Ix) -> E:
@@ -72,8 +80,7 @@ def dequantize_linear(ctx: Ctx, x: Def, scale: Def, zero: Def | None = None) -> 
     """(x - zero_point) * scale"""
     to = dtypes.of(ctx.attr_int("output_dtype", 0) or scale.dtype.onnx)
     work = scale.dtype.compute
-    scale_at = parameter(ctx, x, scale)
-    zero_at = parameter(ctx, x, zero) if zero is not None else None
+    scale_at, zero_at = parameter(ctx, 1, x, scale), zero_point(ctx, x, zero)
 
     def f(*i: Ix) -> E:
         q = x[i] if zero_at is None else x[i] - zero_at(i)

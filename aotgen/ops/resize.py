@@ -210,7 +210,7 @@ def resized_axes(ctx: Ctx, x: Value) -> list[Axis]:
         spans = [roi[len(axes) + k] - roi[k] for k in range(len(axes))]
         outs = [_scaled(ctx, x.shape[a], f, span) for a, f, span in zip(axes, factors, spans, strict=True)]
     elif ctx.given(2) and not ctx.given(3):
-        raise ctx.refuse("Resize with scales computed from input data", "fix the dims they depend on with --dim")
+        raise ctx.refuse("'scales' must be known at compile time but is computed from input data", "fix the dims they depend on with --dim")
     else:
         outs, factors = _sized(ctx, x, axes)
     return [Axis(a, x.shape[a], o, f, (roi[k], roi[len(axes) + k]))

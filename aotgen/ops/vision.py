@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Sampling at computed positions: GridSample, AffineGrid and RoiAlign."""
+"""Sampling at computed positions: GridSample, AffineGrid, RoiAlign and DeformConv."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.convolution import with_bias
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.window import windows
 
 
 def _real(v: Dim, kind: str) -> E:
@@ -45,7 +47,7 @@ def grid_sample(ctx: Ctx, x: Def, grid: Def) -> Def:
         places = []
         for a in range(n):
             size = x.shape[2 + a]
-            g = expr.cast(grid[(b, *o, n - 1 - a)], kind)
+            g = expr.cast(grid[(b,) + o + (n - 1 - a,)], kind)
             places.append(_unnormalised(g, size, corners, kind))
         lines = [_line(p, x.shape[2 + a], taps, padding, corners, kind) for a, p in enumerate(places)]
         return _product(x, (b, c), lines, [], kind)
@@ -217,3 +219,35 @@ def _largest(x: Def, lead: tuple[Ix, ...], lines: Sequence[list[Tap]], kind: str
             best = value if best is None else expr.fn("max", best, value)
     assert best is not None
     return best
+
+
+# -- DeformConv
+
+
+@lowering("DeformConv")
+def deform_conv(ctx: Ctx, x: Def, w: Def, offset: Def, bias: Def | None = None, mask: Def | None = None) -> Def:
+    """A 2-D convolution whose taps are moved by ``offset`` ``[N, G*kh*kw*2, oh, ow]`` (rows first) and weighted by ``mask``
+    ``[N, G*kh*kw, oh, ow]``; moved taps are bilinear samples, 0 outside."""
+    if x.rank != 4:
+        raise ctx.refuse(f"DeformConv of rank {x.rank}")
+    group, parts = ctx.attr_int("group", 1), ctx.attr_int("offset_group", 1)
+    kh, kw = int(w.shape[2]), int(w.shape[3])  # type: ignore[arg-type]
+    axes = windows(ctx, x.shape[2:], [kh, kw])
+    kind = dtypes.compute_of(x.dtype).name
+    per_group, per_part = index.ix(w.shape[0]) // group, index.ix(x.shape[1]) // parts
+
+    def term(o: list[Ix], r: list[Ix]) -> E:
+        n, oc, at = o[0], o[1], o[2:]
+        channel = (oc // per_group) * w.shape[1] + r[0]
+        tap = (channel // per_part) * (kh * kw) + r[1] * kw + r[2]
+        lines = []
+        for a in range(2):
+            moved = _real(axes[a].at(at[a], r[1 + a]), kind) + offset[n, tap * 2 + a, at[0], at[1]]
+            lines.append(_line(moved, x.shape[2 + a], 2, "zeros", False, kind))
+        value = _product(x, (n, channel), lines, [], kind)
+        value = value if mask is None else value * mask[n, tap, at[0], at[1]]
+        return value * w[oc, r[0], r[1], r[2]]
+
+    shape = (x.shape[0], w.shape[0], axes[0].out, axes[1].out)
+    core = reduce_("sum", shape, [w.shape[1], kh, kw], term, x.dtype if bias is None else dtypes.of(kind))
+    return with_bias(core, bias, x.dtype)

@@ -95,7 +95,8 @@ def _in(node: Node) -> Value:
 def _neutral_operand(rw: Rewrite, node: Node) -> Value | None:
     """x of ``x op c`` where c is the neutral element (of ``c op x`` too where the operator commutes)."""
     a, b = node.inputs
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     for x, c in ((a, b), (b, a)) if node.op in ("Add", "Mul") else ((a, b),):
         contents = rw.small(c)
         if contents is None or not isinstance(x.type, TensorType) or not contents.size:

@@ -26,7 +26,7 @@ def _reshape(node: Node, x: Array) -> Array:
 
 
 def _transpose(node: Node, x: Array) -> Array:
-    return x.transpose(node.attrs.get("perm"))
+    return np.transpose(x, node.attrs.get("perm"))
 
 
 def _concat(node: Node, *xs: Array) -> Array:
@@ -79,7 +79,8 @@ def _plain(a: Array, v: Value) -> bool:
 @lru_cache(maxsize=1024)
 def _random(op: str, domain: str) -> bool:
     try:
-        return bool(onnx.defs.get_schema(op, domain).non_deterministic)
+        schema: Any = onnx.defs.get_schema(op, domain)
+        return bool(schema.non_deterministic)
     except onnx.defs.SchemaError:
         return False
 

@@ -65,14 +65,19 @@ def _choose(graph: Graph, made: Mapping[Value, Node]) -> tuple[list[Value], set[
 
 
 def _worth_storing(node: Node, wanted: list[Value]) -> bool:
-    size = sum(math.prod(map(int, v.shape)) for v in wanted)  # type: ignore[arg-type]
-    nbytes = sum(math.prod(map(int, v.shape)) * v.dtype.bytes for v in wanted)  # type: ignore[arg-type]
-    source = sum(math.prod(map(int, v.shape)) * v.dtype.bytes for v in node.inputs if v is not None)  # type: ignore[arg-type]
+    size = sum(map(_elements, wanted))
+    nbytes = sum(_elements(v) * v.dtype.bytes for v in wanted)
+    source = sum(_elements(v) * v.dtype.bytes for v in node.inputs if v is not None)
     if size <= SMALL:
         return True
     if node.op in SPREADS and not node.domain:
         return nbytes <= source
     return nbytes <= max(2 * source, LARGEST)
+
+
+def _elements(v: Value) -> int:
+    """Of a value whose extents are all numbers."""
+    return math.prod(d for d in v.shape if isinstance(d, int))
 
 
 def _constant(v: Value, made: Mapping[Value, Node], base: Mapping[Value, Constant]) -> Constant:

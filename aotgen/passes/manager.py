@@ -59,7 +59,7 @@ def find(name: str) -> Pass:
     """The pass called ``name``. Raises UsageError listing those there are."""
     if name not in available():
         raise UsageError(f"there is no pass '{name}'", hint=f"one of {', '.join(available())}")
-    return importlib.import_module(f"aotgen.passes.{name}")  # type: ignore[return-value]
+    return importlib.import_module(f"aotgen.passes.{name}")
 
 
 def run(graph: Graph, names: Sequence[str], hooks: Hooks | None = None) -> Graph:

@@ -26,7 +26,7 @@ class Rewrite:
 
     def __init__(self, graph: Graph, parent: Rewrite | None = None) -> None:
         self.graph, self.parent = graph, parent
-        self.builder = Builder(graph.name, parent.builder if parent else None)
+        self.builder: Builder = Builder(graph.name, parent.builder if parent else None)
         if parent is None:
             self.builder._names.update(dict.fromkeys(all_names(graph), 0))
         self.builder.inputs = list(graph.inputs)

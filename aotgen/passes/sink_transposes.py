@@ -239,7 +239,8 @@ class _Sinker:
                 self.rw.keep(replace(node, bodies=self.bodies[id(node)]) if node.bodies else node)
             elif node.op == "Transpose":
                 out, x = node.outputs[0], node.inputs[0]
-                assert out is not None and x is not None
+                assert out is not None
+                assert x is not None
                 self.plain[out] = x
                 if out in self.outside:
                     self.rw.keep(node)
@@ -263,7 +264,8 @@ class _Sinker:
         attrs = dict(node.attrs)
         if node.op in REDUCTIONS:
             axes = self.rw.small(node.inputs[1])
-            assert axes is not None and node.inputs[0] is not None
+            assert axes is not None
+            assert node.inputs[0] is not None
             moved = np.array([perm[int(a)] for a in axes.ravel()], np.int64)
             return [self.plain[node.inputs[0]], self.rw.builder.constant(moved, "axes")], attrs
         if node.op in ALONG_AXIS:

@@ -26,9 +26,7 @@ def waits_each_trip(loop: Loop) -> bool:
     return loop.cond is not None or loop.counter is not None
 
 
-def _visit(
-    steps: Sequence[Step], memory: MemoryPlan, out: dict[Step, str], header: dict[Buffer, Step]
-) -> None:
+def _visit(steps: Sequence[Step], memory: MemoryPlan, out: dict[Step, str], header: dict[Buffer, Step]) -> None:
     """``header``: what threads have read since the last barrier before the first of ``steps``."""
     read: dict[Buffer, Step] = dict(header)
     written: dict[Buffer, Step] = {}

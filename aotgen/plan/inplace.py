@@ -73,21 +73,28 @@ def _candidates(step: Step) -> Iterator[Pair]:
     stored = [t.buffer for t in writes(step)]
     for result in dict.fromkeys(stored):
         for operand in dict.fromkeys(t.buffer for t in reads(step)):
-            if (operand is not result and operand not in outside and operand not in stored
-                    and _same_storage(operand, result) and _same_offsets(stages, tensors, operand, result)):
+            if (
+                operand is not result
+                and operand not in outside
+                and operand not in stored
+                and _same_storage(operand, result)
+                and _same_offsets(stages, tensors, operand, result)
+            ):
                 yield operand, result
 
 
 def _same_storage(a: Buffer, b: Buffer) -> bool:
-    return (
-        a.place == b.place == "workspace" and a.dtype is b.dtype and a.size == b.size and a.align == b.align
-    )
+    return a.place == b.place == "workspace" and a.dtype is b.dtype and a.size == b.size and a.align == b.align
 
 
 def _same_offsets(stages: Sequence[Points], tensors: Mapping[Def, Tensor], operand: Buffer, result: Buffer) -> bool:
     """Is every load of ``operand`` at the offset of the one store to ``result``, in its stage, not after it?"""
-    stores = [(k, n, s) for k, (_, _, stmts) in enumerate(stages) for n, s in enumerate(stmts)
-              if s.target in tensors and tensors[s.target].buffer is result]
+    stores = [
+        (k, n, s)
+        for k, (_, _, stmts) in enumerate(stages)
+        for n, s in enumerate(stmts)
+        if s.target in tensors and tensors[s.target].buffer is result
+    ]
     if len(stores) != 1:
         return False
     at_stage, at_stmt, store = stores[0]
@@ -131,9 +138,7 @@ def _renamed(step: Step, renamed: Mapping[Buffer, Buffer]) -> Step:
     if isinstance(step, LoopNest):
         return replace(step, tensors={d: one(t) for d, t in step.tensors.items()})
     if isinstance(step, KernelCall):
-        epilogue: Epilogue = replace(
-            step.epilogue, tensors={d: one(t) for d, t in step.epilogue.tensors.items()}
-        )
+        epilogue: Epilogue = replace(step.epilogue, tensors={d: one(t) for d, t in step.epilogue.tensors.items()})
         return replace(step, operands=tuple(map(one, step.operands)), epilogue=epilogue)
     if isinstance(step, LibraryCall):
         return replace(
@@ -147,9 +152,7 @@ def _renamed(step: Step, renamed: Mapping[Buffer, Buffer]) -> Step:
     if isinstance(step, Copy):
         return replace(step, dst=one(step.dst), src=one(step.src))
     if isinstance(step, If):
-        return replace(
-            step, cond=one(step.cond), then_steps=body(step.then_steps), else_steps=body(step.else_steps)
-        )
+        return replace(step, cond=one(step.cond), then_steps=body(step.then_steps), else_steps=body(step.else_steps))
     trips = one(step.trips) if isinstance(step.trips, Tensor) else step.trips
     return replace(
         step,

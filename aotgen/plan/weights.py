@@ -78,15 +78,15 @@ def storage_size(buffer: Buffer) -> int:
 def pack(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """``array`` stored through ``layout``: 1-d, ``layout.size`` elements, pad lanes and halo zero."""
     size, base = as_dim(layout.size), as_dim(layout.base)
-    strides = [as_dim(s) for s in layout.strides]
-    if not isinstance(size, int) or not isinstance(base, int) or not all(isinstance(s, int) for s in strides):
+    strides = [s for s in map(as_dim, layout.strides) if isinstance(s, int)]
+    if not isinstance(size, int) or not isinstance(base, int) or len(strides) < len(layout.strides):
         raise InternalError(f"the layout of a constant depends on open dims: {layout}")
     if tuple(array.shape) != layout.shape:
         raise InternalError(f"a constant of shape {array.shape} in a layout of {layout.shape}")
     out = np.zeros(size, array.dtype)
     if array.size == 0:
         return out
-    steps = [int(s) * array.itemsize for s in strides]  # type: ignore[arg-type]
+    steps = [s * array.itemsize for s in strides]
     axis, block = layout.block_axis, layout.block
     if axis < 0:
         view = np.lib.stride_tricks.as_strided(out[base:], array.shape, steps)
@@ -99,7 +99,7 @@ def pack(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
             continue
         part = np.moveaxis(array, axis, -1)[..., first : first + count * lanes]
         rest = [s for n, s in enumerate(steps) if n != axis]
-        start = base + first // block * int(strides[axis])  # type: ignore[arg-type]
+        start = base + first // block * strides[axis]
         shape = (*part.shape[:-1], count, lanes)
         view = np.lib.stride_tricks.as_strided(out[start:], shape, (*rest, steps[axis], array.itemsize))
         view[...] = part.reshape(shape)
@@ -110,9 +110,7 @@ def contents(buffer: Buffer, packed: Packed) -> bytes:
     """The bytes of one const buffer. Raises UnsupportedError for contents that no blob can hold."""
     constant = packed.constant
     if constant.dims is not None or buffer.dtype.kind == "s":
-        raise UnsupportedError(
-            f"constant {buffer.name} of {buffer.dtype} cannot be stored in the weights blob"
-        )
+        raise UnsupportedError(f"constant {buffer.name} of {buffer.dtype} cannot be stored in the weights blob")
     array = np.ascontiguousarray(constant.load()).reshape(constant.shape)
     stored = pack(array.astype(buffer.dtype.numpy, copy=False), packed.layout)
     if stored.dtype.byteorder == ">" or (stored.dtype.byteorder == "=" and not np.little_endian):

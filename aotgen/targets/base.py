@@ -76,15 +76,21 @@ class Nest:
 class Schedule(Protocol):
     """One way to run a nest. ``lane_loop`` opens the innermost loop; the outer ones are the emitter's own.
 
-    ``declines`` says why a nest does not fit ("" when it does). ``signature`` is the function's head given its parameters;
-    ``outer`` opens the loop over flattened outer iterations ``flat`` of ``total`` and returns the body to write into.
-    ``row_array`` declares storage for a row temp and returns how element ``i`` is spelled; ``merge`` combines a fold's
-    lanes after a lane loop. ``launch`` is how the host starts the function, "" when it is simply called.
+    ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage are given with
+    every loop but the folds outer, one thread an element. ``declines`` says why a nest does not fit ("" when it does).
+    ``signature`` is the function's head given its parameters; ``outer`` opens the loop over flattened outer iterations
+    ``flat`` of ``total`` and returns the body to write into. ``row_array`` declares storage for a row temp, ``row_element``
+    spells its element at index ``at`` (``lane_index``: that is the lane itself); ``merge`` combines a fold's lanes after
+    a lane loop; ``single`` opens what one of the threads that share an iteration does alone. ``launch`` is the
+    statement that runs the function.
     """
 
-    name: str
-    local_bytes: int  # most bytes of row temps a function keeps on its stack
-    flattens: bool  # lane loops of fold-free nests are outer iterations too: one thread per element
+    @property
+    def name(self) -> str: ...
+    @property
+    def local_bytes(self) -> int: ...
+    @property
+    def flattens(self) -> bool: ...
 
     def declines(self, nest: Nest) -> str: ...
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...

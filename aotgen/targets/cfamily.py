@@ -260,6 +260,8 @@ class CFamily:
             return Code(f"{element} != 0", EQUAL)
         if storage.name in _HALVES:
             return Code(f"{_HALVES[storage.name][0]}({element})")
+        if storage.is_integer and storage.bits < 8:  # the byte's high bits say nothing
+            return self._sub_byte(storage, Code(f"int32_t{{{element}}}"))
         return Code(f"int32_t{{{element}}}") if storage.is_integer and storage.bits < 32 else Code(element)
 
     def store(self, storage: DType, value: Code) -> str:

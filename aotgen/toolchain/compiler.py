@@ -69,25 +69,30 @@ def _find(cxx: str, cc: str) -> Compiler:
         named = shlex.split(cc) if cc else [f"{head}/{twin}" if head else twin, *choice[1:]]
         return Compiler(tuple(choice), tuple(named if shutil.which(named[0]) else choice), version)
     what = f"CXX is {cxx!r}, which is not there" if cxx else "there is no g++ or clang++ on the PATH"
-    raise ToolchainError(what, hint="install g++ 11 or newer or clang++ 14 or newer, or set CXX; "
-                                    "--no-build writes the sources only")
+    raise ToolchainError(
+        what, hint="install g++ 11 or newer or clang++ 14 or newer, or set CXX; --no-build writes the sources only"
+    )
 
 
-def build(folder: Path, *, jobs: int | None = None, extra_flags: Sequence[str] = (),
-          compiler: Compiler | None = None) -> Built:
+def build(
+    folder: Path, *, jobs: int | None = None, extra_flags: Sequence[str] = (), compiler: Compiler | None = None
+) -> Built:
     """Compile the generated ``folder``. ``extra_flags`` come last, for compiling and linking (sanitizers, ``-O0``).
     Raises ToolchainError with the compiler's own words."""
     folder = folder.resolve()
     manifest = read_manifest(folder)
     compiler = compiler or find_compiler()
     plan = manifest["build"]
-    jobs = jobs or min(len(plan["units"]), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
-                       os.cpu_count() or 1)
+    jobs = jobs or min(
+        len(plan["units"]), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     (folder / "lib").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="aotgen-") as made:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            work = [pool.submit(_compile, compiler, folder, unit, plan, Path(made) / f"{n}.o", tuple(extra_flags))
-                    for n, unit in enumerate(plan["units"])]
+            work = [
+                pool.submit(_compile, compiler, folder, unit, plan, Path(made) / f"{n}.o", tuple(extra_flags))
+                for n, unit in enumerate(plan["units"])
+            ]
             hits = [w.result() for w in work]
         objects = [str(Path(made) / f"{n}.o") for n in range(len(plan["units"]))]
         shared = _link_shared(compiler, folder, manifest, objects, extra_flags, Path(made))
@@ -108,8 +113,15 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
 
 def _run(command: Sequence[str], cwd: Path, what: str) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False,
-                              env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except OSError as error:
         raise ToolchainError(f"{command[0]} could not be started: {error}") from error
     if done.returncode != 0:
@@ -121,8 +133,9 @@ def _run(command: Sequence[str], cwd: Path, what: str) -> str:
     return done.stdout
 
 
-def _compile(compiler: Compiler, folder: Path, unit: Mapping[str, Any], plan: Mapping[str, Any], to: Path,
-             extra: tuple[str, ...]) -> bool:
+def _compile(
+    compiler: Compiler, folder: Path, unit: Mapping[str, Any], plan: Mapping[str, Any], to: Path, extra: tuple[str, ...]
+) -> bool:
     """Compile one unit; True when the cache had it."""
     is_cxx = unit["file"].endswith(".cpp")
     driver = compiler.cxx if is_cxx else compiler.cc
@@ -150,8 +163,14 @@ def _native_identity() -> str:
     return " ".join(line for line in lines if line.startswith(("model name", "flags", "Features")))
 
 
-def _link_shared(compiler: Compiler, folder: Path, manifest: Mapping[str, Any], objects: Sequence[str],
-                 extra: Sequence[str], scratch: Path) -> Path:
+def _link_shared(
+    compiler: Compiler,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    objects: Sequence[str],
+    extra: Sequence[str],
+    scratch: Path,
+) -> Path:
     name, plan = manifest["name"], manifest["build"]
     out = folder / "lib" / f"lib{name}.so"
     if sys.platform == "darwin":
@@ -169,8 +188,9 @@ def _link_shared(compiler: Compiler, folder: Path, manifest: Mapping[str, Any], 
     return out
 
 
-def _archive(compiler: Compiler, folder: Path, manifest: Mapping[str, Any], objects: Sequence[str],
-             scratch: Path) -> Path:
+def _archive(
+    compiler: Compiler, folder: Path, manifest: Mapping[str, Any], objects: Sequence[str], scratch: Path
+) -> Path:
     """One relocatable object with only the interface global. Without objcopy the objects stay as they are: hidden,
     and named after the model."""
     name, plan = manifest["name"], manifest["build"]

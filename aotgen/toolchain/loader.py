@@ -34,7 +34,7 @@ def aligned(size: int) -> NDArray[np.uint8]:
     """``size`` bytes that start at a multiple of ``ALIGN``."""
     raw = np.zeros(size + ALIGN, np.uint8)
     start = -raw.ctypes.data % ALIGN
-    return raw[start:start + size]
+    return raw[start : start + size]
 
 
 class Library:
@@ -57,18 +57,29 @@ class Library:
             return type(name, (ctypes.Structure,), {"_fields_": fields})
 
         ports = self.manifest["inputs"], self.manifest["outputs"]
-        self._Inputs, self._Outputs = (struct(kind, [(p["member"], ctypes.c_void_p) for p in rows] or
-                                              [("unused", ctypes.c_void_p)])
-                                       for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True))
-        fields = [("size", ctypes.c_uint32), ("threads", ctypes.c_int32), ("workspace", ctypes.c_void_p),
-                  ("workspace_size", ctypes.c_size_t), ("weights", ctypes.c_void_p), ("pool", ctypes.c_void_p)]
+        self._Inputs, self._Outputs = (
+            struct(kind, [(p["member"], ctypes.c_void_p) for p in rows] or [("unused", ctypes.c_void_p)])
+            for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True)
+        )
+        fields = [
+            ("size", ctypes.c_uint32),
+            ("threads", ctypes.c_int32),
+            ("workspace", ctypes.c_void_p),
+            ("workspace_size", ctypes.c_size_t),
+            ("weights", ctypes.c_void_p),
+            ("pool", ctypes.c_void_p),
+        ]
         if self.manifest["dims"]:
             dims = struct("Dims", [(d["member"], ctypes.c_int64) for d in self.manifest["dims"]])
             fields.append(("dims", dims))
         self._Call = struct("Call", fields)
-        for symbol, result in (("run", ctypes.c_int), ("workspace_size", ctypes.c_size_t),
-                               ("output_shape", ctypes.c_int), ("input_shape", ctypes.c_int),
-                               ("status_str", ctypes.c_char_p)):
+        for symbol, result in (
+            ("run", ctypes.c_int),
+            ("workspace_size", ctypes.c_size_t),
+            ("output_shape", ctypes.c_int),
+            ("input_shape", ctypes.c_int),
+            ("status_str", ctypes.c_char_p),
+        ):
             getattr(self._lib, f"{self.name}_{symbol}").restype = result
 
     def _map_weights(self, folder: Path) -> NDArray[np.uint8] | None:
@@ -98,7 +109,11 @@ class Library:
         for row in self.manifest["dims"]:
             if row["name"] not in dims:
                 raise UsageError(f"dim {row['name']} is open and no input tells it: give its value")
-            setattr(call.dims, row["member"], dims[row["name"]])
+            value, lo, hi = dims[row["name"]], row["lo"], row["hi"]
+            if value < lo or (hi is not None and value > hi):
+                bounds = f"{lo} to {hi}" if hi is not None else f"at least {lo}"
+                raise UsageError(f"dim {row['name']} is {value}; the library was compiled for {bounds}")
+            setattr(call.dims, row["member"], value)
         if self._weights is not None:
             call.weights = self._weights.ctypes.data
         size = self._function("workspace_size")(ctypes.byref(call))
@@ -110,7 +125,7 @@ class Library:
     def _shape(self, kind: str, call: Any, number: int) -> tuple[int, ...]:
         shape = (ctypes.c_int64 * 8)()
         rank = self._function(f"{kind}_shape")(ctypes.byref(call), ctypes.c_int(number), shape)
-        return tuple(shape[:max(rank, 0)])
+        return tuple(shape[: max(rank, 0)])
 
     def _bind_inputs(self, call: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[Any, list[NDArray[Any]]]:
         bound, kept = self._Inputs(), []
@@ -120,13 +135,16 @@ class Library:
             array = np.asarray(inputs[port["name"]])
             want, shape = dtypes.of(port["dtype"]).numpy, self._shape("input", call, n)
             if array.dtype != want or array.shape != shape:
-                raise UsageError(f"input is {array.dtype}{list(array.shape)}, not {want}{list(shape)}", node=port["name"])
+                raise UsageError(
+                    f"input is {array.dtype}{list(array.shape)}, not {want}{list(shape)}", node=port["name"]
+                )
             kept.append(np.ascontiguousarray(array))
             setattr(bound, port["member"], kept[-1].ctypes.data)
         return bound, kept
 
-    def prepare(self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None,
-                threads: int = 0) -> Prepared:
+    def prepare(
+        self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None, threads: int = 0
+    ) -> Prepared:
         """Bind ``inputs`` and fresh outputs; the result can be run many times."""
         call = self._call({**self.dims_of(inputs), **(dims or {})}, threads)
         bound, kept = self._bind_inputs(call, inputs)
@@ -138,8 +156,9 @@ class Library:
             setattr(results, port["member"], outputs[port["name"]].ctypes.data)
         return Prepared(self, call, bound, results, outputs, [*kept, self._workspace])
 
-    def run(self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None,
-            threads: int = 0) -> Arrays:
+    def run(
+        self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None, threads: int = 0
+    ) -> Arrays:
         """Outputs by name. ``dims``: open dims that no input's shape tells. Raises RunError when the library refuses."""
         prepared = self.prepare(inputs, dims=dims, threads=threads)
         prepared.run()

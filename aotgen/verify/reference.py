@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,14 @@ from numpy.typing import NDArray
 
 import aotgen
 from aotgen.core.errors import UnsupportedError
-from aotgen.ir.graph import Graph, Node, TensorType
+from aotgen.frontend.report import macs
+from aotgen.ir.graph import Graph
 from aotgen.ops.interp import run_graph
 from aotgen.toolchain import cache
 from aotgen.verify.inputs import extent
 
 Array = NDArray[Any]
-MAC_LIMIT = 2e11  # multiply-adds: some minutes of NumPy in float64
+MAC_LIMIT = 200_000_000_000  # multiply-adds: some minutes of NumPy in float64
 SOURCES = ("core", "ir", "ops", "frontend")
 
 
@@ -46,7 +46,7 @@ def truth(graph: Graph, model: str | Path | onnx.ModelProto, feeds: Mapping[str,
           dims: Mapping[str, int]) -> Truth:
     """Run ``graph`` on ``feeds`` in float64, or fetch what an earlier run gave. Never raises for a model that is too
     large or holds an operator the interpreter lacks: the reason is in the result."""
-    work = macs(graph, dims)
+    work = extent(macs(graph), dims)
     if work > MAC_LIMIT:
         return Truth(None, f"{work / 1e9:.0f} G multiply-adds are too many for a float64 run")
     place = _place(model, feeds)
@@ -62,36 +62,6 @@ def truth(graph: Graph, model: str | Path | onnx.ModelProto, feeds: Mapping[str,
         return Truth(None, f"no float64 run: {e.reason}")
     _keep(place, outputs)
     return Truth(outputs)
-
-
-# ------------------------------------------------------------------------------------------------- work
-
-
-def macs(graph: Graph, dims: Mapping[str, int]) -> float:
-    """Multiply-adds of the contractions of ``graph``, bodies counted once; an estimate."""
-    total = 0.0
-    for node in graph.nodes:
-        total += _macs(node, dims) + sum(macs(body, dims) for body in node.bodies.values())
-    return total
-
-
-def _macs(node: Node, dims: Mapping[str, int]) -> float:
-    """Output elements times the length of the sum behind each."""
-    tensors = [v for v in (*node.inputs[:2], node.outputs[0] if node.outputs else None) if v is not None]
-    if node.op not in CONTRACTIONS or any(not isinstance(v.type, TensorType) for v in tensors) or len(tensors) < 3:
-        return 0.0
-    try:
-        a, b, y = ([extent(d, dims) for d in v.shape] for v in tensors)
-    except Exception:  # an extent that only data decides
-        return 0.0
-    if node.op == "ConvTranspose":
-        return float(prod(a)) * prod(b[1:])
-    if node.op == "Conv":
-        return float(prod(y)) * prod(b[1:])
-    return float(prod(y)) * (a[0] if node.attrs.get("transA") else a[-1])
-
-
-CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 
 
 # ------------------------------------------------------------------------------------------------- memory on disk

@@ -57,6 +57,32 @@ struct Warp {
 namespace aot_shim {
 namespace {
 
+// getcontext returns twice as far as the compiler knows, so it stands alone.
+[[maybe_unused]] __attribute__((noinline)) void start(unsigned lane) {
+  ucontext_t* fiber = &warp.lane[lane];
+  getcontext(fiber);
+  fiber->uc_stack.ss_sp = warp.stack[lane];
+  fiber->uc_stack.ss_size = kStack;
+  fiber->uc_link = nullptr;
+  makecontext(fiber, enter, 0);
+  warp.done[lane] = false;
+  warp.parity[lane] = 0;
+}
+
+// Lets every lane that has not returned run up to its next shuffle; false when all have returned.
+[[maybe_unused]] __attribute__((noinline)) bool round_of_turns(unsigned block, unsigned first) {
+  bool active = false;
+  for (unsigned l = 0; l < kWarp; ++l) {
+    if (warp.done[l]) continue;
+    active = true;
+    warp.turn = l;
+    blockIdx.x = block;
+    threadIdx.x = first + l;
+    swapcontext(&warp.scheduler, &warp.lane[l]);
+  }
+  return active;
+}
+
 template <class F>
 void call_closure(void* f) {
   (*static_cast<F*>(f))();
@@ -69,25 +95,8 @@ void run(unsigned blocks, unsigned threads, F kernel) {
   blockDim.x = threads;
   for (unsigned b = 0; b < blocks; ++b) {
     for (unsigned first = 0; first < threads; first += kWarp) {
-      for (unsigned l = 0; l < kWarp; ++l) {
-        getcontext(&warp.lane[l]);
-        warp.lane[l].uc_stack.ss_sp = warp.stack[l];
-        warp.lane[l].uc_stack.ss_size = kStack;
-        warp.lane[l].uc_link = nullptr;
-        makecontext(&warp.lane[l], enter, 0);
-        warp.done[l] = false;
-        warp.parity[l] = 0;
-      }
-      for (bool active = true; active;) {
-        active = false;
-        for (unsigned l = 0; l < kWarp; ++l) {
-          if (warp.done[l]) continue;
-          warp.turn = l;
-          blockIdx.x = b;
-          threadIdx.x = first + l;
-          swapcontext(&warp.scheduler, &warp.lane[l]);
-          active = true;
-        }
+      for (unsigned l = 0; l < kWarp; ++l) start(l);
+      while (round_of_turns(b, first)) {
       }
     }
   }

@@ -48,8 +48,9 @@ class Case:
     meaning: Callable[[Arrays], Arrays]
 
 
-def tensor(name: str, shape: Sequence[Dim], place: str = "workspace", dtype: str = "f32",
-           layout: Layout | None = None) -> Tensor:
+def tensor(
+    name: str, shape: Sequence[Dim], place: str = "workspace", dtype: str = "f32", layout: Layout | None = None
+) -> Tensor:
     layout = layout or row_major(shape)
     return Tensor(Buffer(name, dtypes.of(dtype), layout.size, place), layout)
 
@@ -60,7 +61,7 @@ def nest(name: str, dst: Tensor, sources: Sequence[Tensor], f: Callable[..., E],
     at = tuple(index.var(a) for a in axes)
     defs: list[Def] = [source(t.buffer.name, t.shape, t.dtype) for t in sources]
     y = source(dst.buffer.name, dst.shape, dst.dtype)
-    value = f(*(d[at[len(at) - d.rank:]] if d.rank else d[()] for d in defs))
+    value = f(*(d[at[len(at) - d.rank :]] if d.rank else d[()] for d in defs))
     lane = axes[-1] if axes else None
     stage = Stage((lane,) if lane else (), (Stmt(y, at, value),), lane=lane)
     tensors = {**dict(zip(defs, sources, strict=True)), y: dst}
@@ -75,8 +76,13 @@ def add(x: E, y: E) -> E:
     return x + y
 
 
-def program(inputs: Sequence[Tensor], outputs: Sequence[Tensor], steps: Sequence[Step],
-            weights: Mapping[Tensor, np.ndarray] | None = None, dims: tuple[Any, ...] = ()) -> Program:
+def program(
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    steps: Sequence[Step],
+    weights: Mapping[Tensor, np.ndarray] | None = None,
+    dims: tuple[Any, ...] = (),
+) -> Program:
     held = {t.buffer: Packed(Constant.of(a), t.layout) for t, a in (weights or {}).items()}
     ports = [tuple(Port(t.buffer.name, t) for t in side) for side in (inputs, outputs)]
     return Program("test", ports[0], ports[1], tuple(steps), held, dims)
@@ -91,8 +97,11 @@ def pointwise() -> Case:
     t, u = tensor("t", (8, 40)), tensor("u", (8, 40))
     bias = np.arange(40, dtype=np.float32) - 20
     steps = [nest("add_bias", t, [x, b], add), nest("relu", u, [t], relu), nest("residual", y, [u, x], add)]
-    return Case(program([x], [y], steps, {b: bias}), {"x": floats(8, 40)},
-                lambda a: {"y": np.maximum(a["x"] + bias, 0) + a["x"]})
+    return Case(
+        program([x], [y], steps, {b: bias}),
+        {"x": floats(8, 40)},
+        lambda a: {"y": np.maximum(a["x"] + bias, 0) + a["x"]},
+    )
 
 
 def gemm(m: Dim = 19, dims: tuple[Any, ...] = ()) -> Case:
@@ -101,20 +110,41 @@ def gemm(m: Dim = 19, dims: tuple[Any, ...] = ()) -> Case:
     x, y = tensor("x", (m, K), "input"), tensor("y", (m, N), "output")
     w = tensor("w", (K, N), "const", layout=packed((K, N), (1, 0), 1))
     b = tensor("b", (N,), "const")
-    axes = (index.fresh_var(1, "b"), index.fresh_var(index.ix(m), "m"), index.fresh_var(3, "nb"), index.fresh_var(16, "l"))
+    axes = (
+        index.fresh_var(1, "b"),
+        index.fresh_var(index.ix(m), "m"),
+        index.fresh_var(3, "nb"),
+        index.fresh_var(16, "l"),
+    )
     row, col = index.var(axes[1]), index.var(axes[2]) * 16 + index.var(axes[3])
     acc, out, bias = source("acc", (m, N), dtypes.f32), source("y", (m, N), dtypes.f32), source("b", (N,), dtypes.f32)
     stmt = Stmt(out, (row, col), relu(acc[row, col] + bias[col]))
     epilogue = Epilogue(axes, acc, (stmt,), {out: y, bias: b})
     desc: tuple[tuple[str, Dim], ...] = (
-        ("B0", 1), ("B1", 1), ("M", m), ("N", N), ("K", K), ("aB0", 0), ("aB1", 0), ("aM", K), ("aK", 1), ("bB0", 0),
-        ("bB1", 0), ("bP", K * 16), ("bK", 16), ("bPadded", 1))
+        ("B0", 1),
+        ("B1", 1),
+        ("M", m),
+        ("N", N),
+        ("K", K),
+        ("aB0", 0),
+        ("aB1", 0),
+        ("aM", K),
+        ("aK", 1),
+        ("bB0", 0),
+        ("bB1", 0),
+        ("bP", K * 16),
+        ("bK", 16),
+        ("bPadded", 1),
+    )
     tiles = {"scalar": (1, 1), "sse4": (2, 1), "avx2": (4, 1), "avx512": (6, 2), "neon": (4, 1)}
     step = KernelCall("gemm+relu", "gemm", "gemm.h", tiles, desc, (x, w), epilogue, "/fc", 2 * 19 * K * N)
     weights = {w: floats(K, N, seed=1), b: floats(N, seed=2)}
     rows = m if isinstance(m, int) else 19
-    return Case(program([x], [y], [step], weights, dims), {"x": floats(rows, K)},
-                lambda a: {"y": np.maximum(a["x"] @ weights[w] + weights[b], 0)})
+    return Case(
+        program([x], [y], [step], weights, dims),
+        {"x": floats(rows, K)},
+        lambda a: {"y": np.maximum(a["x"] @ weights[w] + weights[b], 0)},
+    )
 
 
 def open_gemm() -> Case:
@@ -128,17 +158,22 @@ def open_chain() -> Case:
     x, y = tensor("x", (n, 24), "input"), tensor("y", (n, 24), "output")
     s, t = tensor("s", (n, 24)), tensor("t", (n, 24))
     steps = [nest("relu", s, [x], relu), nest("both", t, [s, x], add), nest("sum", y, [s, t], add)]
-    return Case(program([x], [y], steps, dims=tuple(index.dims_of(n))), {"x": floats(7, 24)},
-                lambda a: {"y": 2 * np.maximum(a["x"], 0) + a["x"]})
+    return Case(
+        program([x], [y], steps, dims=tuple(index.dims_of(n))),
+        {"x": floats(7, 24)},
+        lambda a: {"y": 2 * np.maximum(a["x"], 0) + a["x"]},
+    )
 
 
 def branch() -> Case:
     x, c, y = tensor("x", (4, 16), "input"), tensor("c", (), "input", "bool"), tensor("y", (4, 16), "output")
     r, t = tensor("r", (4, 16)), tensor("t", (4, 16))
     step = If("if", c, (nest("relu", t, [x], relu), nest("twice", r, [t, t], add)), (Copy("same", r, x),), "/if")
-    return Case(program([x, c], [y], [step, nest("after", y, [r, x], add)]),
-                {"x": floats(4, 16), "c": np.array(True)},
-                lambda a: {"y": (2 * np.maximum(a["x"], 0) if a["c"] else a["x"]) + a["x"]})
+    return Case(
+        program([x, c], [y], [step, nest("after", y, [r, x], add)]),
+        {"x": floats(4, 16), "c": np.array(True)},
+        lambda a: {"y": (2 * np.maximum(a["x"], 0) if a["c"] else a["x"]) + a["x"]},
+    )
 
 
 def loop(swapped: bool = True) -> Case:
@@ -152,9 +187,11 @@ def loop(swapped: bool = True) -> Case:
         body.append(Copy("carry", s, t))
     step = Loop("loop", n, go, k, tuple(body), ((s, t),) if swapped else (), "/loop")
     steps = [Copy("start", s, x), Copy("go", go, true), step, nest("end", y, [s], relu)]
-    return Case(program([x, n], [y], steps, {true: np.array(True)}),
-                {"x": floats(4, 16), "trips": np.array(3, np.int64)},
-                lambda a: {"y": np.maximum(a["x"] * np.float32(1 + min(max(int(a["trips"]), 0), 5)), 0)})
+    return Case(
+        program([x, n], [y], steps, {true: np.array(True)}),
+        {"x": floats(4, 16), "trips": np.array(3, np.int64)},
+        lambda a: {"y": np.maximum(a["x"] * np.float32(1 + min(max(int(a["trips"]), 0), 5)), 0)},
+    )
 
 
 def border() -> Case:
@@ -172,10 +209,18 @@ def border() -> Case:
         p = np.pad(a["x"], ((0, 0), (0, 0), (1, 0), (2, 1)), constant_values=-1)
         return {"y": p[:, :, :-1, :6] + p[:, :, 1:, 3:]}
 
-    return Case(program([x], [y], [Fill("border", h), nest("pack", h, [x], relu), window]), {"x": abs(floats(*shape))},
-                meaning)
+    return Case(
+        program([x], [y], [Fill("border", h), nest("pack", h, [x], relu), window]), {"x": abs(floats(*shape))}, meaning
+    )
 
 
 CASES: Mapping[str, Callable[[], Case]] = {
-    "pointwise": pointwise, "gemm": gemm, "open_gemm": open_gemm, "open_chain": open_chain, "branch": branch,
-    "loop": loop, "loop_copied": lambda: loop(False), "border": border}
+    "pointwise": pointwise,
+    "gemm": gemm,
+    "open_gemm": open_gemm,
+    "open_chain": open_chain,
+    "branch": branch,
+    "loop": loop,
+    "loop_copied": lambda: loop(False),
+    "border": border,
+}

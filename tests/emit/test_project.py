@@ -77,8 +77,11 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def symbols(*args: str) -> list[str]:
-    return [line.split()[-1] for line in subprocess.run(["nm", *args], capture_output=True, text=True, check=True)
-            .stdout.splitlines() if line and not line.endswith(":")]
+    return [
+        line.split()[-1]
+        for line in subprocess.run(["nm", *args], capture_output=True, text=True, check=True).stdout.splitlines()
+        if line and not line.endswith(":")
+    ]
 
 
 def test_only_the_interface_is_exported(several: Path) -> None:
@@ -95,8 +98,9 @@ def test_best_variant_runs(several: Path) -> None:
 
 
 def test_needs_no_cxx_library(several: Path) -> None:
-    needed = subprocess.run(["readelf", "-d", str(several / "lib/libmy_net.so")], capture_output=True, text=True,
-                            check=True).stdout
+    needed = subprocess.run(
+        ["readelf", "-d", str(several / "lib/libmy_net.so")], capture_output=True, text=True, check=True
+    ).stdout
     assert "libstdc++" not in needed
 
 
@@ -126,8 +130,11 @@ def test_workspace_is_checked(tmp_path: Path) -> None:
     toolchain.build(folder, extra_flags=QUICK)
     prepared = toolchain.load(folder).prepare(case.inputs)
     call = prepared._structs[2]
-    for name, value in (("workspace_size", call.workspace_size - 1), ("workspace", call.workspace + 8),
-                        ("workspace", None)):
+    for name, value in (
+        ("workspace_size", call.workspace_size - 1),
+        ("workspace", call.workspace + 8),
+        ("workspace", None),
+    ):
         kept = getattr(call, name)
         setattr(call, name, value)
         with pytest.raises(RunError, match="workspace"):
@@ -140,24 +147,45 @@ def test_external_weights(tmp_path: Path) -> None:
     case = programs.gemm()
     folder = write(case, tmp_path / "out", weights="file", threading="none")
     toolchain.build(folder, extra_flags=QUICK)
-    assert (folder / "toy.weights").stat().st_size == json.loads((folder / "manifest.json").read_text())["weights"]["size"]
+    assert (folder / "toy.weights").stat().st_size == json.loads((folder / "manifest.json").read_text())["weights"][
+        "size"
+    ]
     check(case, toolchain.load(folder))
 
 
 def test_example_and_header_compile_everywhere(several: Path, tmp_path: Path) -> None:
     header = ["-I", str(several / "include"), "-include", "my_net.h", "-fsyntax-only"]
-    for command in (["gcc", "-std=c99", "-x", "c", *WARNINGS], ["g++", "-std=c++17", "-x", "c++", *WARNINGS],
-                    ["g++", "-std=c++11", "-x", "c++", *WARNINGS]):
+    for command in (
+        ["gcc", "-std=c99", "-x", "c", *WARNINGS],
+        ["g++", "-std=c++17", "-x", "c++", *WARNINGS],
+        ["g++", "-std=c++11", "-x", "c++", *WARNINGS],
+    ):
         subprocess.run([*command, *header, "/dev/null"], check=True)
-    subprocess.run(["gcc", "-std=c99", *WARNINGS, "-I", several / "include", several / "example/main.c",
-                    several / "lib/libmy_net.a", "-fopenmp", "-lm", "-o", tmp_path / "example"], check=True)
+    subprocess.run(
+        [
+            "gcc",
+            "-std=c99",
+            *WARNINGS,
+            "-I",
+            several / "include",
+            several / "example/main.c",
+            several / "lib/libmy_net.a",
+            "-fopenmp",
+            "-lm",
+            "-o",
+            tmp_path / "example",
+        ],
+        check=True,
+    )
     case = programs.gemm()
     case.inputs["x"].tofile(tmp_path / "x.bin")
     subprocess.run([tmp_path / "example", "x=x.bin"], cwd=tmp_path, check=True, capture_output=True)
     got = np.fromfile(tmp_path / "y.bin", np.float32).reshape(19, 40)
     np.testing.assert_allclose(got, case.meaning(case.inputs)["y"], rtol=2e-6, atol=2e-6)
     subprocess.run([tmp_path / "example"], cwd=tmp_path, check=True, capture_output=True)
-    assert subprocess.run([tmp_path / "example", "x=nothing.bin"], cwd=tmp_path, check=False, capture_output=True).returncode
+    assert subprocess.run(
+        [tmp_path / "example", "x=nothing.bin"], cwd=tmp_path, check=False, capture_output=True
+    ).returncode
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
@@ -166,15 +194,26 @@ def test_cmake_builds_installs_and_is_found(several: Path, tmp_path: Path) -> No
         done = subprocess.run(["cmake", *map(str, args)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    cmake("-S", several, "-B", tmp_path / "b", "-DMY_NET_EXAMPLE=ON", f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'i'}",
-          "-DCMAKE_CXX_FLAGS=-O1")
+    cmake(
+        "-S",
+        several,
+        "-B",
+        tmp_path / "b",
+        "-DMY_NET_EXAMPLE=ON",
+        f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'i'}",
+        "-DCMAKE_CXX_FLAGS=-O1",
+    )
     cmake("--build", tmp_path / "b", "-j2")
     cmake("--install", tmp_path / "b")
     user = tmp_path / "user"
     user.mkdir()
-    (user / "main.cpp").write_text('#include "my_net.h"\nint main() { my_net_call c{}; return my_net_workspace_size(&c) > 9; }\n')
-    (user / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.16)\nproject(user CXX)\nfind_package(my_net REQUIRED)\n"
-                                         "add_executable(user main.cpp)\ntarget_link_libraries(user my_net::my_net)\n")
+    (user / "main.cpp").write_text(
+        '#include "my_net.h"\nint main() { my_net_call c{}; return my_net_workspace_size(&c) > 9; }\n'
+    )
+    (user / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(user CXX)\nfind_package(my_net REQUIRED)\n"
+        "add_executable(user main.cpp)\ntarget_link_libraries(user my_net::my_net)\n"
+    )
     cmake("-S", user, "-B", tmp_path / "ub", f"-DCMAKE_PREFIX_PATH={tmp_path / 'i'}")
     cmake("--build", tmp_path / "ub")
     subprocess.run([tmp_path / "ub/user"], check=True)
@@ -184,8 +223,9 @@ def test_deterministic_and_without_paths(several: Path, tmp_path: Path) -> None:
     target = replace(TARGET, isas=resolve("sse4+avx2+avx512"))
     again = write(programs.gemm(), tmp_path / "elsewhere", "my_net", target, weights="linked")
     names = sorted(p.relative_to(again).as_posix() for p in again.rglob("*") if p.is_file())
-    assert names == sorted(p.relative_to(several).as_posix() for p in several.rglob("*")
-                           if p.is_file() and p.parent.name != "lib")
+    assert names == sorted(
+        p.relative_to(several).as_posix() for p in several.rglob("*") if p.is_file() and p.parent.name != "lib"
+    )
     for name in names:
         data = (again / name).read_bytes()
         assert data == (several / name).read_bytes(), name
@@ -196,7 +236,10 @@ def test_equal_kernels_are_one_function(tmp_path: Path) -> None:
     x, y = programs.tensor("x", (8, 40), "input"), programs.tensor("y", (8, 40), "output")
     t = [programs.tensor(f"t{k}", (8, 40)) for k in range(3)]
     chain = [x, *t, y]
-    steps = [programs.nest(f"twice_{k}", b, [a, x], programs.add) for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False))]
+    steps = [
+        programs.nest(f"twice_{k}", b, [a, x], programs.add)
+        for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False))
+    ]
     folder = write(Case(programs.program([x], [y], steps), {}, dict), tmp_path / "out")
     text = next(folder.glob("src/toy_*.cpp")).read_text()
     assert text.count("static void twice") == 3  # x + x, in place (called twice), and into the output

@@ -240,11 +240,10 @@ def test_average_pool(layouts, channels):
 
 
 @pytest.mark.parametrize("layouts", [plain, blocked])
-@pytest.mark.parametrize(("channels", "group", "stride"), [(3, 1, 1), (8, 2, 2), (16, 16, 1), (24, 1, 2)])
-def test_conv(layouts, channels, group, stride):
-    x, w, b = x_(1, channels, 5, 6), x_(24 if group < 3 else 16, channels // group, 3, 3, name="w"), x_(24, name="b")
-    m = w.shape[0]
-    feeds = {x: random(RNG, 1, channels, 5, 6), w: random(RNG, m, channels // group, 3, 3), b: random(RNG, 24)}
+@pytest.mark.parametrize(("c", "m", "group", "stride"), [(3, 24, 1, 1), (8, 4, 2, 2), (16, 16, 16, 1), (24, 2, 1, 2)])
+def test_conv(layouts, c, m, group, stride):
+    x, w, b = x_(1, c, 3, 5), x_(m, c // group, 3, 3, name="w"), x_(m, name="b")
+    feeds = {x: random(RNG, 1, c, 3, 5), w: random(RNG, m, c // group, 3, 3), b: random(RNG, m)}
     check([conv(x, w, b, 1, stride, group)], feeds, layouts)
 
 
@@ -390,7 +389,7 @@ def test_row_major_matmul():
     assert stage.lane in stage.inner, "the columns are the vector, spread over accumulators"
 
 
-@pytest.mark.parametrize("shape", [(2220,), (5, 1500), (3, 2, 1100)])
+@pytest.mark.parametrize("shape", [(2220,), (2, 1500)])
 def test_long_loops_are_cut_in_blocks(shape):
     x = x_(*shape)
     y = compute(x.shape, lambda *i: x[i] + 1.0)

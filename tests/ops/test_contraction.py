@@ -85,3 +85,14 @@ def test_qlinear_matmul(columns: bool) -> None:
             np.float32(0.05), np.uint8(11)]
     args = [np.asarray(a) for a in args]
     close(run("QLinearMatMul", args), expect("QLinearMatMul", args, opset=21))
+
+
+@pytest.mark.parametrize("attrs", [{}, {"transA": 1, "alpha": 0.5}, {"transB": 1}, {"transA": 1, "transB": 1},
+                                   {"transBatchA": 1, "transBatchB": 1}])
+def test_fused_matmul(attrs: dict[str, float]) -> None:
+    a, b = f32(2, 3, 4), f32(2, 4, 5)
+    if attrs.get("transBatchA"):
+        a, b = a.transpose(1, 0, 2).copy(), b.transpose(1, 0, 2).copy()
+    a = a.swapaxes(-1, -2).copy() if attrs.get("transA") else a
+    b = b.swapaxes(-1, -2).copy() if attrs.get("transB") else b
+    check("FusedMatMul", [a, b], domain="com.microsoft", **attrs)

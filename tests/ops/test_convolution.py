@@ -93,3 +93,23 @@ def test_qlinear_conv(channels: bool, bias: bool) -> None:
     args = [np.asarray(a) for a in args] + ([ints(np.int32, -2000, 2000, 4)] if bias else [])
     attrs: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [1, 2]}
     close(run("QLinearConv", args, **attrs), expect("QLinearConv", args, **attrs))
+
+
+@pytest.mark.parametrize(
+    "attrs", [{}, {"strides": [2, 1]}, {"pads": [1, 0, 0, 1]}, {"dilations": [1, 2]}, {"strides": [2, 2], "pads": [1, 1, 1, 1]}]
+)
+def test_col2im(attrs: dict[str, Any]) -> None:
+    shape, block = [6, 7], [3, 2]
+    s, d, p = attrs.get("strides", [1, 1]), attrs.get("dilations", [1, 1]), attrs.get("pads", [0, 0, 0, 0])
+    count = [(shape[a] + p[a] + p[2 + a] - (block[a] - 1) * d[a] - 1) // s[a] + 1 for a in range(2)]
+    args = [f32(2, 3 * 6, count[0] * count[1]), np.array(shape), np.array(block)]
+    check("Col2Im", args, const=[1, 2], opset=18, **attrs)
+
+
+@pytest.mark.parametrize(("activation", "params"), [("", []), ("Relu", []), ("LeakyRelu", [0.2]), ("Clip", [-0.3, 0.4]),
+                                                    ("HardSigmoid", [0.3, 0.4])])
+def test_fused_conv(activation: str, params: list[float]) -> None:
+    extra: dict[str, Any] = {"activation": activation, "activation_params": params} if params else {"activation": activation}
+    extra = extra if activation else {}
+    check("FusedConv", [f32(1, 2, 5, 6), f32(3, 2, 3, 3), f32(3), f32(1, 3, 5, 6)], domain="com.microsoft", pads=[1, 1, 1, 1],
+          **extra)

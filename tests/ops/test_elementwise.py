@@ -349,3 +349,11 @@ def test_open_dims_broadcast() -> None:
         b.op("Add", [x, other])
     with pytest.raises(ModelError, match="cannot be broadcast"):
         b.op("Add", [row, b.input("bad", TensorType(f32, (5,)))])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max", "Equal", "Less"])
+def test_a_known_scalar_is_a_constant_of_the_expression(op: str, dtype: str) -> None:
+    x, c = np.abs(numbers(dtype, (3, 4))), np.array([[3]], dtype)
+    known, loaded = ours(op, [x, c], {}, const_inputs=[1])[0], ours(op, [x, c], {})[0]
+    np.testing.assert_array_equal(known, loaded)

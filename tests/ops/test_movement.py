@@ -262,8 +262,27 @@ def test_slices_of_an_open_dim() -> None:
     a = np.arange(54, dtype=np.float32).reshape(9, 6)
     for (start, end, step), got in zip(cases, run_graph(b.graph(list(values.values())), {x: a}), strict=True):
         np.testing.assert_array_equal(got, a[slice(start, None if end == SMALL else end, step)])
-    with pytest.raises(UnsupportedError, match="may or may not"):
-        cut(0, 5)
+
+
+def test_slices_that_a_range_may_or_may_not_settle() -> None:
+    b = Builder()
+    m, n = dim("M"), dim("N", 2, 64)
+    ends = [b.constant(i64(v)) for v in (0, 5, 0)]
+    with pytest.raises(UnsupportedError, match="may or may not lie"):
+        b.op("Slice", [Builder().input("x", TensorType(dtypes.f32, (m, 6))), *ends])
+    x = b.input("y", TensorType(dtypes.f32, (n, 6)))
+    y = b.op("Slice", [x, *ends])
+    assert y.shape[1] == 6 and not isinstance(y.shape[0], int), "the range is given: the extent is data"
+    for rows in (3, 8):
+        a = np.arange(rows * 6, dtype=np.float32).reshape(rows, 6)
+        np.testing.assert_array_equal(run_graph(b.graph([y]), {x: a})[0], a[:5])
+
+
+@pytest.mark.parametrize("start,end,step", SLICES)
+def test_slice_by_data(start: int, end: int, step: int) -> None:
+    x = grid(2, 9)
+    got = ours("Slice", [x, i64(start), i64(end), i64(1), i64(step)], {}, const_inputs=[3])[0]
+    np.testing.assert_array_equal(got, x[:, slice(start, None if end in (SMALL, -BIG) else end, step)])
 
 
 def test_concat_split_pad_tile_of_open_dims() -> None:

@@ -23,10 +23,17 @@ from aotgen.ops.builder import Builder
 # prefix of a case's name -> why it is not compared
 EXCLUDED: dict[str, str] = {
     "test_cast_e8m0_FLOAT": "casts to float8e8m0 are refused",
+    "test_resize_downsample_scales_cubic_align_corners": "expects a fractional output length; ours is onnxruntime's answer",
+    "test_resize_downsample_scales_linear_align_corners": "expects a fractional output length; ours is onnxruntime's answer",
     "test_equal_string": "string comparison is refused",
     "test_training_dropout": "training-mode Dropout is random and refused",
 }
-PRINTED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}  # expected outputs given to four digits
+PRINTED = {  # expected outputs given to four digits only
+    "test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3,
+    "test_gridsample_bicubic": 1e-3,
+    "test_roialign_aligned_false": 1e-3,
+    "test_roialign_aligned_true": 1e-3,
+}
 LOOSE = {"f16": 4e-3, "bf16": 2e-2, "f32": 2e-5}
 
 

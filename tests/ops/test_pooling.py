@@ -62,3 +62,10 @@ def test_global(op: str, shape: tuple[int, ...]) -> None:
 def test_open(op: str, attrs: dict[str, Any]) -> None:
     for size in (6, 7, 8, 9):
         check_open(op, [f32(2, 3, size, size + 1)], {0: ["N", 3, "H", "W"]}, kernel_shape=[3, 3], strides=[2, 2], **attrs)
+
+
+@pytest.mark.parametrize("bigger", [False, True])
+def test_max_unpool(bigger: bool) -> None:
+    x, places = f32(1, 2, 2, 2), np.array([[[[1, 3], [8, 11]], [[17, 18], [24, 31]]]], np.int64)
+    args = [x, places, np.array([1, 2, 5, 6], np.int64)] if bigger else [x, places]
+    check("MaxUnpool", args, const=[2], by="ref", kernel_shape=[2, 2], strides=[2, 2])

@@ -34,3 +34,14 @@ def test_roi_align(mode: str, coordinates: str) -> None:
     rois = np.array([[0, 0, 9, 9], [2, 3, 7, 12], [-4, 1, 30, 5]], np.float32)
     check("RoiAlign", [f32(2, 3, 8, 9), rois, np.array([0, 1, 0], np.int64)], opset=16, mode=mode, output_height=3, output_width=2,
           sampling_ratio=2, spatial_scale=0.7, coordinate_transformation_mode=coordinates, tol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("group", "parts"), [(1, 1), (2, 1), (1, 2), (2, 4)])
+def test_deform_conv(mask: bool, bias: bool, group: int, parts: int) -> None:
+    args = [f32(1, 4, 4, 5), f32(4, 4 // group, 3, 2), f32(1, parts * 12, 4, 3), f32(4) if bias else None,
+            f32(1, parts * 6, 4, 3) if mask else None]
+    while args[-1] is None:
+        args.pop()
+    check("DeformConv", args, by="ref", group=group, offset_group=parts, pads=[1, 1, 1, 0], strides=[1, 2], tol=1e-5)

@@ -13,7 +13,8 @@ from aotgen.ir import index
 from aotgen.ir.program import Buffer, Copy, If, Loop, Program, Step, Tensor, row_major
 from aotgen.plan import barriers, memory, order
 from aotgen.plan.liveness import bytes_of, live_ranges, max_live
-from aotgen.plan.memory import arena_size, place, plan_memory
+from aotgen.plan.memory import offsets_at, plan_memory
+from aotgen.plan.placement import place
 
 
 def buffer(name: str, size: object = 16, place: str = "workspace", dtype: str = "f32") -> Tensor:
@@ -33,7 +34,9 @@ def program(*steps: Step, dims: tuple[index.Atom, ...] = ()) -> Program:
 X, Y = buffer("x", place="input"), buffer("y", place="output")
 
 
-def check_no_overlap(offsets: dict[Buffer, int], spans: dict[Buffer, tuple[int, int]], sizes: dict[Buffer, int]) -> None:
+def check_no_overlap(
+    offsets: dict[Buffer, int], spans: dict[Buffer, tuple[int, int]], sizes: dict[Buffer, int]
+) -> None:
     items = list(offsets)
     for n, a in enumerate(items):
         for b in items[:n]:
@@ -86,21 +89,27 @@ def test_loop_keeps_what_the_next_trip_reads() -> None:
     assert spans[s.buffer] == (0, 4)  # used after
 
 
-def test_open_sizes_get_slots() -> None:
-    n = index.dim("N", 1, 64)
-    (atom,) = index.dims_of(n)
-    t = [buffer(f"t{k}", (n, 8)) for k in range(4)] + [buffer("big", (n, 64))]
-    steps = (copy(t[0], X), copy(t[1], t[0]), copy(t[2], t[1]), copy(t[4], t[2]), copy(t[3], t[4]), copy(Y, t[3]))
-    plan = plan_memory(program(*steps, dims=(atom,)))
-    assert plan.is_open and plan.exact
-    for a, sa in plan.spans.items():
-        for b, sb in plan.spans.items():
-            if a is not b and sa[0] <= sb[1] and sb[0] <= sa[1]:
-                assert not plan.overlap(a, b)
-    assert len(plan.slots) == 2
-    for value in (1, 7, 64):
-        assert arena_size(plan, {atom: value}) == value * 64 * 4 + -(-value * 8 * 4 // 64) * 64
-    assert plan.size == arena_size(plan, {atom: 64})
+def test_open_sizes_never_overlap_and_are_tight_at_the_bound() -> None:
+    n, m = index.dim("N", 1, 64), index.dim("M", 1, 20)
+    atoms = [a for d in (n, m) for a in index.dims_of(d)]
+    rng = random.Random(3)
+    shapes = [(n, 8), (n, 64), (m, 40), (n, m), (n * m, 3), (100,), (n + 5, 7)]
+    t = [X, *(buffer(f"t{k}", rng.choice(shapes)) for k in range(40))]
+    steps = [copy(b, rng.choice(t[max(0, k - 4) : k + 1])) for k, b in enumerate(t[1:])]
+    plan = plan_memory(program(*steps, copy(Y, t[-1]), dims=tuple(atoms)))
+    assert plan.is_open and plan.exact and plan.size <= max(1.1 * plan.bound, plan.bound + 4096)
+    for values in ((64, 20), (1, 1), (64, 1), (1, 20), (13, 7)):
+        dims = dict(zip(atoms, values, strict=True))
+        sizes = {b: int(index.ix(bytes_of(b)).evaluate(dims)) for b in plan.spans}
+        offsets, size = offsets_at(plan, dims)
+        check_no_overlap(offsets, dict(plan.spans), sizes)
+        assert size == max(offsets[b] + sizes[b] for b in offsets)
+        for a in offsets:
+            for b in offsets:
+                if not plan.overlap(a, b):
+                    assert offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a]
+        if values == (64, 20):
+            assert size <= plan.size
 
 
 def test_unbounded_dim_is_said_to_be_a_guess() -> None:
@@ -113,8 +122,9 @@ def test_unbounded_dim_is_said_to_be_a_guess() -> None:
 def test_reorder_only_when_clearly_better() -> None:
     big = [buffer(f"big{k}", 10000) for k in range(3)]
     small = [buffer(f"small{k}", 16) for k in range(3)]
-    wide = program(*(copy(b, X) for b in big), *(copy(s, b) for s, b in zip(small, big, strict=True)),
-                   *(copy(Y, s) for s in small))
+    wide = program(
+        *(copy(b, X) for b in big), *(copy(s, b) for s, b in zip(small, big, strict=True)), *(copy(Y, s) for s in small)
+    )
     better = order.reorder(wide)
     assert better is not wide
     assert plan_memory(better).size < 0.5 * plan_memory(wide).size

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aotgen.targets.base import Code, Fold, Nest
+from aotgen.targets.base import Code, Fold, Nest, Schedule
 from aotgen.targets.cfamily import CFamily
 
 
@@ -81,8 +81,8 @@ class CpuDialect(CFamily):
     """C++17 for any CPU."""
 
     name = "cpu"
-    includes = ("cpu/extent.h", "common/scalar.h", "common/vmath.h")
-    schedules = (Loops(),)
+    includes: tuple[str, ...] = ("cpu/extent.h", "common/scalar.h", "common/vmath.h")
+    schedules: Sequence[Schedule] = (Loops(),)
 
     def _extreme(self, kind: str, dtype: str, across: bool) -> Fold:
         if not (across and dtype == "f32"):

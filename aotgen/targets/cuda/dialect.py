@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from aotgen.targets.base import Fold
+from aotgen.targets.base import Fold, Schedule
 from aotgen.targets.cfamily import CFamily
 from aotgen.targets.cuda.schedules import COLUMN, FLAT, ROW
 
@@ -15,8 +16,8 @@ class CudaDialect(CFamily):
 
     name = "cuda"
     dims_parameter = "const Dims d"  # by value: it lives on the host
-    includes = ("cuda/launch.h", "cuda/warp.h", "common/scalar.h", "common/vmath.h")
-    schedules = (FLAT, ROW, COLUMN)
+    includes: tuple[str, ...] = ("cuda/launch.h", "cuda/warp.h", "common/scalar.h", "common/vmath.h")
+    schedules: Sequence[Schedule] = (FLAT, ROW, COLUMN)
 
     def _extreme(self, kind: str, dtype: str, across: bool) -> Fold:
         """vmax keeps NaN, so lanes merge by it too."""

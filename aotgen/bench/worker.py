@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""One measurement in a process of its own: ``python -m aotgen.bench.worker JOB.json`` prints samples as JSON.
+
+The job: ``kind`` (``ours`` or ``onnxruntime``), ``path`` (library folder or model), ``inputs`` (.npz), ``dims``, ``threads``,
+``cpus`` (to be pinned to), ``seconds`` (to measure for). Pinning comes before anything that makes threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+WARM = 0.25  # share of the time that goes to warming up, uncounted
+LEAST, MOST = 5, 50_000  # samples
+Sampler = Callable[[int], list[float]]  # number of runs -> seconds of each
+
+
+def pin(cpus: list[int]) -> None:
+    """Keep this process on ``cpus``, where the system lets us."""
+    if hasattr(os, "sched_setaffinity") and cpus:
+        os.sched_setaffinity(0, cpus)
+
+
+def measure(sample: Sampler, seconds: float) -> list[float]:
+    """Warm up, then sample for about ``seconds``, at least ``LEAST`` runs."""
+    first = sample(1)[0]
+    start = time.perf_counter()
+    while time.perf_counter() - start < WARM * seconds:
+        first = min(first, *sample(max(1, min(100, int(0.01 / max(first, 1e-7))))))
+    batch = max(1, min(1000, int(0.02 / max(first, 1e-7))))
+    out: list[float] = []
+    start = time.perf_counter()
+    while len(out) < LEAST or (time.perf_counter() - start < seconds and len(out) < MOST):
+        out += sample(batch)
+    return out
+
+
+def ours(job: dict[str, Any], feeds: dict[str, Any]) -> Sampler:
+    from aotgen.toolchain.loader import Library
+
+    prepared = Library(Path(job["path"])).prepare(feeds, dims=job["dims"], threads=job["threads"])
+    return prepared.time
+
+
+def onnxruntime(job: dict[str, Any], feeds: dict[str, Any]) -> Sampler:
+    """onnxruntime with inputs and outputs bound beforehand, so that a run copies nothing."""
+    import onnxruntime as runtime
+
+    from aotgen.verify import ort
+
+    session = ort.session(job["path"], job["threads"])
+    wanted = {i.name for i in session.get_inputs()}
+    values = session.run(None, {k: a for k, a in feeds.items() if k in wanted})
+    binding = session.io_binding()
+    for name in wanted:
+        binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(feeds[name]))
+    for port, value in zip(session.get_outputs(), values, strict=True):
+        binding.bind_ortvalue_output(port.name, runtime.OrtValue.ortvalue_from_numpy(value))
+    options = runtime.RunOptions()
+
+    def sample(runs: int) -> list[float]:
+        out = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            session.run_with_iobinding(binding, options)
+            out.append(time.perf_counter() - start)
+        return out
+
+    return sample
+
+
+KINDS = {"ours": ours, "onnxruntime": onnxruntime}
+
+
+def main(path: str) -> None:
+    """Do the job in the file ``path``."""
+    job = json.loads(Path(path).read_text("utf-8"))
+    pin(job["cpus"])
+    os.environ["OMP_NUM_THREADS"] = str(job["threads"])
+    import numpy as np
+
+    with np.load(job["inputs"], allow_pickle=False) as stored:
+        feeds = {k: np.ascontiguousarray(stored[k]).reshape(stored[k].shape) for k in stored.files}
+    samples = measure(KINDS[job["kind"]](job, feeds), job["seconds"])
+    sys.stdout.write(json.dumps(samples))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Index arithmetic against brute force: the one place where a wrong rule is silent everywhere."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from aotgen.ir import index
+from aotgen.ir.index import Ix, extremes, ix, nonneg, undivided, var
+
+RANGES = {"a": (0, 6), "b": (0, 16), "c": (2, 5), "d": (-3, 4)}
+DIMS = {"P": (1, 3), "Q": (2, 4)}
+
+
+class Space:
+    """Variables and dims, and every assignment of them."""
+
+    def __init__(self) -> None:
+        self.vars = {n: index.fresh_var(hi - lo, n, lo) for n, (lo, hi) in RANGES.items()}
+        self.dims = {n: index.dim(n, lo, hi) for n, (lo, hi) in DIMS.items()}
+        p = self.dims["P"]
+        self.vars["e"] = index.fresh_var(p * 4, "e")  # a variable whose range is open
+        self.leaves = [*map(var, self.vars.values()), *self.dims.values()]
+
+    def points(self, e: Ix):
+        used = sorted({a for a in e.walk() if a.kind in ("var", "dim")} | e.vars())
+        need = set(used) | ({next(iter(self.dims["P"].atoms()))} if self.vars["e"] in used else set())
+        dims = [a for a in sorted(need) if a.kind == "dim"]
+        free = [a for a in sorted(need) if a.kind == "var"]
+        for values in itertools.product(*(range(DIMS[a.name][0], DIMS[a.name][1] + 1) for a in dims)):
+            env = dict(zip(dims, values, strict=True))
+            ranges = [range(v.lo.const(), v.lo.const() + v.ext.evaluate(env)) for v in free]
+            for point in itertools.product(*ranges):
+                yield {**env, **dict(zip(free, point, strict=True))}
+
+
+SPACE = Space()
+NAMES = [*RANGES, "e", *DIMS]
+
+
+@st.composite
+def trees(draw, depth=3, division=True):
+    """An expression as nested tuples, so that it can be evaluated without any simplifier."""
+    if depth == 0 or draw(st.integers(0, 3)) == 0:
+        return draw(st.one_of(st.integers(-20, 20), st.sampled_from(NAMES)))
+    op = draw(st.sampled_from(["+", "-", "*", "+", "-"] + (["/", "%", "/", "%"] if division else [])))
+    left = draw(trees(depth - 1, division))
+    if op == "*":
+        right = draw(st.one_of(st.integers(-6, 6), st.sampled_from(["P", "Q", "a"])))
+    elif op in "/%":
+        right = draw(st.one_of(st.integers(1, 20), st.sampled_from(["P", "Q"])))
+    else:
+        right = draw(trees(depth - 1, division))
+    return (op, left, right)
+
+
+def build(t) -> Ix:
+    if isinstance(t, int):
+        return ix(t)
+    if isinstance(t, str):
+        return var(SPACE.vars[t]) if t in SPACE.vars else SPACE.dims[t]
+    a, b = build(t[1]), build(t[2])
+    return {"+": a.__add__, "-": a.__sub__, "*": a.__mul__, "/": a.__floordiv__, "%": a.__mod__}[t[0]](b)
+
+
+def value(t, env) -> int:
+    if isinstance(t, int):
+        return t
+    if isinstance(t, str):
+        atom = SPACE.vars[t] if t in SPACE.vars else next(iter(SPACE.dims[t].atoms()))
+        return env[atom]
+    a, b = value(t[1], env), value(t[2], env)
+    return {"+": a + b, "-": a - b, "*": a * b, "/": b and a // b, "%": b and a % b}[t[0]]
+
+
+def names(t) -> set[str]:
+    return {t} if isinstance(t, str) else set() if isinstance(t, int) else names(t[1]) | names(t[2])
+
+
+def over(t, limit=6000):
+    """Some points of everything that ``t`` mentions (what the simplifier dropped included)."""
+    whole = ix(0)
+    for n in sorted(names(t)):
+        whole = whole + (var(SPACE.vars[n]) if n in SPACE.vars else SPACE.dims[n])
+    whole = whole + sum((SPACE.dims[n] for n in DIMS), ix(0))  # bounds of open ranges need them
+    points = list(SPACE.points(whole))
+    step = max(1, len(points) // limit) | 1
+    return points[::step]
+
+
+@settings(max_examples=400, deadline=None)
+@given(trees())
+def test_simplified_equals_literal(t):
+    e = build(t)
+    for env in over(t, 400):
+        assert e.evaluate(env) == value(t, env)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees())
+def test_nonneg_is_never_wrong(t):
+    e = build(t)
+    if nonneg(e):
+        assert all(value(t, env) >= 0 for env in over(t))
+
+
+@settings(max_examples=200, deadline=None)
+@given(trees(division=False))
+def test_extremes_bound(t):
+    low, high = extremes(build(t))
+    for env in over(t, 600):
+        v = value(t, env)
+        assert low is None or low.evaluate(env) <= v
+        assert high is None or v <= high.evaluate(env)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees())
+def test_undivided_has_the_same_sign(t):
+    e = undivided(build(t))
+    for env in over(t, 400):
+        assert (e.evaluate(env) >= 0) == (value(t, env) >= 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(trees(), st.sampled_from(sorted(RANGES)), st.integers(1, 4))
+def test_substitution(t, name, c):
+    """Splitting a variable and moving it keep the value."""
+    v = SPACE.vars[name]
+    assume(name in names(t))
+    lo, n = v.lo.const(), v.ext.const()
+    outer, inner = index.fresh_var(-(-n // c), "o"), index.fresh_var(c, "i")
+    e = build(t).subst({v: var(outer) * c + var(inner) + lo})
+    for env in over(t, 200):
+        k = env[v] - lo
+        assert e.evaluate({**env, outer: k // c, inner: k % c}) == value(t, env)
+
+
+@settings(max_examples=200, deadline=None)
+@given(trees())
+def test_coefficient(t):
+    e = build(t)
+    for v in sorted(e.vars()):
+        k = e.coefficient(v)
+        if k is not None:
+            rest = e - k * var(v)
+            assert v not in k.vars()
+            assert v not in rest.vars()
+
+
+def test_equal_polynomials_are_equal():
+    i, j = (var(SPACE.vars[n]) for n in "ab")
+    assert (i + j) * (i - j) == i * i - j * j
+    assert hash(i + j) == hash(j + i)
+    assert 2 * i - i - i == 0
+
+
+def test_rules_of_reshape():
+    n, m = SPACE.dims["P"], SPACE.dims["Q"]
+    i = index.fresh_var(n, "i")
+    j = index.fresh_var(m, "j")
+    flat = var(i) * m + var(j)
+    assert flat // m == var(i)
+    assert flat % m == var(j)
+    w = index.fresh_var(n * m, "w")
+    assert (var(w) // m) * m + var(w) % m == var(w)
+    x = var(index.fresh_var(768, "x"))
+    assert (x // 4) // 8 == x // 32
+    assert (x % 64) // 16 == (x // 16) % 4
+    assert (8 * x + 1) // 2 == 4 * x
+
+
+def test_division_by_what_may_be_zero_or_negative_is_an_error():
+    with pytest.raises(ZeroDivisionError):
+        ix(3) // 0
+    with pytest.raises(ZeroDivisionError):
+        ix(3) % -2
+
+
+def test_reset_makes_serials_repeat():
+    names_before = repr(index.fresh_var(3))
+    assert names_before.startswith("i")
