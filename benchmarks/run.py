@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN = {"digits_lstm": ["--dim", "n=1"], "tiny_transformer": ["--dim", "seq=32"]}
-HEAD = "| model | threads | ours, us | spread | onnxruntime, us | ours / onnxruntime | start-up, ms |"
+HEAD = "| model | threads | ours, us | lowest to highest round | onnxruntime, us | ours / onnxruntime | start-up, ms |"
 
 
 def measure(model: Path, args: argparse.Namespace) -> list[str]:
@@ -35,10 +35,9 @@ def measure(model: Path, args: argparse.Namespace) -> list[str]:
 
 def row(name: str, r: dict, startup: float) -> str:  # type: ignore[type-arg]
     ours, theirs, ratio = r["ours"], r["theirs"], r["ratio"]
-    spread = 100 * (ours["high"] - ours["low"]) / ours["median"]
     peer = f"{1e6 * theirs['median']:.1f}" if theirs else "-"
     paired = f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else "-"
-    return (f"| {name} | {r['threads']} | {1e6 * ours['median']:.1f} | {spread:.0f} % | {peer} | {paired} | "
+    return (f"| {name} | {r['threads']} | {1e6 * ours['median']:.1f} | {1e6 * ours['low']:.1f} to {1e6 * ours['high']:.1f} | {peer} | {paired} | "
             f"{1e3 * startup:.1f} |")
 
 

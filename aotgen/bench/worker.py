@@ -17,6 +17,7 @@ from typing import Any
 
 WARM = 0.25  # share of the time that goes to warming up, uncounted
 LEAST, MOST = 5, 50_000  # samples
+TICK = 1e-7  # seconds: nothing we time is quicker
 Sampler = Callable[[int], list[float]]  # number of runs -> seconds of each
 
 
@@ -28,15 +29,17 @@ def pin(cpus: list[int]) -> None:
 
 def measure(sample: Sampler, seconds: float) -> list[float]:
     """Warm up, then sample for about ``seconds``, at least ``LEAST`` runs."""
-    first = sample(1)[0]
-    start = time.perf_counter()
-    while time.perf_counter() - start < WARM * seconds:
-        first = min(first, *sample(max(1, min(100, int(0.01 / max(first, 1e-7))))))
-    batch = max(1, min(1000, int(0.02 / max(first, 1e-7))))
+    fastest, spent = TICK, 0.0
+    while spent < WARM * seconds:
+        new = sample(1) if spent == 0 else sample(max(1, min(100, int(0.01 / fastest))))
+        fastest = max(TICK, min(new) if spent == 0 else min(fastest, *new))
+        spent += max(TICK * len(new), sum(new))
+    batch = max(1, min(1000, int(0.02 / fastest)))
     out: list[float] = []
-    start = time.perf_counter()
-    while len(out) < LEAST or (time.perf_counter() - start < seconds and len(out) < MOST):
-        out += sample(batch)
+    spent = 0.0
+    while len(out) < LEAST or (spent < seconds and len(out) < MOST):
+        out += (new := sample(batch))
+        spent += sum(new)
     return out
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from aotgen import driver, frontend
 from aotgen.bench.measure import PeerError, Row, bench
 from aotgen.bench.startup import Startup, startup
+from aotgen.bench.statistics import Timing
 from aotgen.cli import arguments
 from aotgen.cli.console import Console, duration
 from aotgen.cli.verify import counts
@@ -69,10 +70,13 @@ def _show(as_json: bool, rows: Sequence[Row], begin: Startup, console: Console) 
         return
     table = []
     for r in rows:
-        theirs = f"{duration(r.theirs.median)} +-{50 * r.theirs.spread:.0f} %" if r.theirs else "-"
         ratio = f"{r.ratio.median:.2f} ({r.ratio.low:.2f} to {r.ratio.high:.2f})" if r.ratio else "-"
-        table.append((r.threads, f"{duration(r.ours.median)} +-{50 * r.ours.spread:.0f} %", theirs, ratio))
+        table.append((r.threads, _timing(r.ours), _timing(r.theirs) if r.theirs else "-", ratio))
     console.table(("threads", "ours", "onnxruntime", "ours / onnxruntime"), table)
     console.data(f"start-up: {duration(max(begin.cost, 0.0))} beyond a steady run, from process start to the first result")
     console.say("medians over rounds; both are called from Python, which adds about a microsecond to ours and several to "
                 "onnxruntime's")
+
+
+def _timing(t: Timing) -> str:
+    return f"{duration(t.median)} ({duration(t.low)} to {duration(t.high)})"

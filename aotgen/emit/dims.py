@@ -24,6 +24,23 @@ def spell(value: Dim, struct: str = "d") -> str:
     return parts[0] if len(parts) == 1 and " " not in parts[0] else f"({' + '.join(parts)})"
 
 
+def rough(value: Dim, struct: str = "d") -> str:
+    """``value`` or slightly more, in floating point: to see that the exact one does not overflow."""
+    parts = []
+    for monomial, c in index.ix(value).sorted_terms():
+        if c > 0:
+            parts.append(" * ".join([*(_rough_atom(a, struct) for a in monomial), f"{c}.0"]))
+    return " + ".join(parts) or "0.0"
+
+
+def _rough_atom(a: Atom, struct: str) -> str:
+    if a.kind == "dim":
+        return f"double({struct}.{names.member(a.name)})"
+    if a.a is None or a.b is None:
+        raise InternalError(f"an extent depends on {a}")
+    return f"(({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0)" if a.kind == "div" else f"({rough(a.b, struct)})"
+
+
 def largest(values: Sequence[Dim], struct: str = "d") -> str:
     """The largest of several sizes."""
     out = spell(values[0], struct)

@@ -145,7 +145,7 @@ class _EpiloguePrinter(ScalarPrinter):
             self._per_lane(names, params, body)
         key = self.body.render(comments=False)
         pointers = tuple((p.tensor, p.ctype, not p.stored) for p in self.pointers.distinct)
-        return PrintedFunctor(key, pointers, tuple(sorted(self.dims, key=lambda a: a.name)), self.dialect.includes,
+        return PrintedFunctor(key, pointers, tuple(sorted(self.dims, key=lambda a: a.name)), self.dialect.headers(key),
                               self.lanewise, self.body)
 
     def _axis_name(self, n: int) -> str:

@@ -136,7 +136,7 @@ class _NestPrinter(ScalarPrinter):
         key = "\n".join((self.schedule.name, *head, body.render(comments=False)))
         params = tuple((p.tensor, p.ctype, not p.stored) for p in self.pointers.distinct)
         return PrintedKernel(key, params, tuple(sorted(self.dims, key=lambda a: a.name)), index.as_dim(self.scratch),
-                             self.dialect.includes, self.vector_loops, self.schedule, tuple(head), body, self.facts, total,
+                             self.dialect.headers(key), self.vector_loops, self.schedule, tuple(head), body, self.facts, total,
                              uses_thread)
 
     def _outer_variables(self, scope: Scope, flat: str, single: Atom | None) -> None:
@@ -146,15 +146,15 @@ class _NestPrinter(ScalarPrinter):
             return
         below: Ix = index.ix(1)
         for n, v in reversed(list(enumerate(self.nest.outer))):
-            assert v.ext is not None and v.lo is not None
+            assert v.ext is not None
             self.lazy[v] = self._decode(v, scope, flat, below, n)
-            below = below * v.ext
+            below = below * (v.ext if v.ext != 0 else 1)  # an empty loop: never divided
 
     def _decode(self, v: Atom, scope: Scope, flat: str, below: Ix, n: int) -> Callable[[], str]:
         def define() -> str:
             name = self.names.numbered("i")
             text = flat if below == 1 else f"{flat} / {self.index(below, scope).at(MUL + 1)}"
-            text = text if n == 0 else f"{text} % {self.index(v.ext or 0, scope).at(MUL + 1)}"
+            text = text if n == 0 else f"{text} % {self.index(v.ext if v.ext and v.ext != 0 else 1, scope).at(MUL + 1)}"
             lo = "" if v.lo == 0 else f" + {self.index(v.lo or 0, scope).at(ADD + 1)}"
             scope.text.line(f"const {self.index_type} {name} = {text}{lo};")
             return name

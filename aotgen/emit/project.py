@@ -175,6 +175,7 @@ def _values(
         "blob_version": blob.VERSION,
         "memory": planned.memory,
         "arena": source.arena(planned),
+        "rough": source.rough_sizes(planned, units),
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aotgen.emit.dims import largest, spell
+from aotgen.emit.dims import largest, rough, spell
 from aotgen.emit.headers import basename
 from aotgen.emit.interface import Interface, shape_text
 from aotgen.emit.steps import StepWriter
@@ -81,7 +81,7 @@ def unit(planned: Planned, face: Interface, target: Target, isa: Isa, provenance
         out.line(f"typedef {face.name}_extents Dims;").line()
     out.add(writer.kernels)
     _run(face, planned, storage, steps, out)
-    out.line("}  // namespace").line()
+    out.line().line("}  // namespace").line()
     out.line(f"void run(const {face.name}_frame& f, int tid, int nt, void* barrier) {{")
     out.line("  steps(f, tid, nt, *static_cast<Barrier*>(barrier));")
     out.line("}").line().line(f"}}  // namespace {space}")
@@ -151,10 +151,17 @@ def arena(planned: Planned) -> list[tuple[str, str]]:
     return rows
 
 
+def rough_sizes(planned: Planned, units: tuple[Unit, ...]) -> list[str]:
+    """Every size that depends on open dims, roughly: their sum must be far from overflow."""
+    ports = [p.tensor.buffer for p in (*planned.program.inputs, *planned.program.outputs)]
+    sizes = [bytes_of(b) for b in (*planned.memory.stack, *ports)] + [s for u in units for s in u.scratch]
+    return [rough(s) for s in dict.fromkeys(sizes) if not isinstance(s, int)]
+
+
 def scratch_stride(units: tuple[Unit, ...]) -> str:
     """Bytes of scratch per thread as a C expression over ``d``."""
     wanted = list(dict.fromkeys(s for u in units for s in u.scratch))
     return largest(wanted) if wanted else "0"
 
 
-__all__ = ["Provenance", "Unit", "arena", "scratch_stride", "spell", "suffix", "unit"]
+__all__ = ["Provenance", "Unit", "arena", "rough_sizes", "scratch_stride", "spell", "suffix", "unit"]

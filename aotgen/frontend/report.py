@@ -25,7 +25,6 @@ from aotgen.ir.index import Dim
 from aotgen.ops import registry
 from aotgen.ops.registry import Ctx
 
-
 SIZES = (1, 16, 512)  # tried for all open dims at once, to tell what is unsupported from what is only unsupported while open
 
 

@@ -296,7 +296,7 @@ def _recombine(terms: dict[Monomial, int]) -> Ix:
             ((cm, cc),) = a.b.terms.items()
             rest = list(m)
             rest.remove(a)
-            twin = _interned.get(("div", a.a, a.b))
+            twin = _single_atom(a.a // a.b)  # canonical: the twin of (w // 20) % 20 is w // 400
             if twin is None:
                 continue
             other = tuple(sorted((*rest, twin, *cm)))

@@ -171,6 +171,8 @@ COMPUTE_CTYPE = {
     "bool": "bool",
 }
 _HALVES = {"f16": ("h2f", "f2h", "d2h"), "bf16": ("bf2f", "f2bf", "d2bf")}
+_SMALL = {"f8e4m3fn": "E4M3FN", "f8e5m2": "E5M2", "f8e4m3fnuz": "E4M3FNUZ", "f8e5m2fnuz": "E5M2FNUZ", "f4e2m1": "E2M1"}
+_HALVES |= {name: (f"load_f8<{f}>", f"store_f8<{f}>", f"store_f8<{f}>") for name, f in _SMALL.items()}
 
 
 class CFamily:
@@ -183,15 +185,16 @@ class CFamily:
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""
-        if dtype.kind in "sc" or (dtype.bits < 16 and dtype.is_float):
+        if dtype.kind in "sc" or dtype.name == "f8e8m0":
             raise UnsupportedError(
                 f"elements of type {dtype} inside a loop nest",
                 hint="cast to a supported type at the model's boundary",
             )
         return dtype.c
 
-    def compute_ctype(self, dtype: str) -> str:
-        return COMPUTE_CTYPE[dtype]
+    def headers(self, text: str) -> tuple[str, ...]:
+        """What the printed ``text`` includes."""
+        return (*self.includes, "common/float8.h") if "_f8<" in text else self.includes
 
     def literal(self, value: Any, dtype: str) -> Code:
         """A constant that reads back as exactly ``value``."""

@@ -11,10 +11,9 @@
   kernel<<<static_cast<unsigned>(blocks), threads, 0, stream>>>(__VA_ARGS__)
 #else
 #include "host_shim.h"
-#define AOT_LAUNCH(kernel, blocks, threads, stream, ...)            \
-  do {                                                              \
-    (void)stream;                                                   \
-    aot_shim::run(static_cast<unsigned>(blocks), threads,           \
-                  [&] { kernel(__VA_ARGS__); });                    \
+#define AOT_LAUNCH(kernel, blocks, threads, stream, ...)                                 \
+  do {                                                                                   \
+    (void)stream;                                                                        \
+    aot_shim::run(static_cast<unsigned>(blocks), threads, [&] { kernel(__VA_ARGS__); }); \
   } while (0)
 #endif

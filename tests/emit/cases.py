@@ -220,6 +220,25 @@ def casts() -> Case:
     return Case([*outs, *flags], {x: data, b: ints(0, 2, 64) > 0})
 
 
+def small_floats(name: str) -> Case:
+    t = dtypes.of(name)
+    codes = np.arange(256 if t.bits == 8 else 16, dtype=np.uint8)
+    x, y = inp((len(codes),), t), inp((4096,))
+    reals = np.concatenate([floats(2040) * s for s in (1.0, 300.0)] + [np.array([np.nan, np.inf, -np.inf, -0.0] * 4)])
+    if t.bits == 4:
+        reals = np.nan_to_num(reals, nan=0.0, posinf=9.0, neginf=-9.0)
+    back = compute(x.shape, lambda i: x[i,] * 1.0)
+    down = compute(y.shape, lambda i: cast(y[i,], t), t)
+    wide = compute(y.shape, lambda i: cast(cast(y[i,], "f64"), t), t)
+    return Case([back, down, wide], {x: codes.view(t.numpy), y: reals.astype(np.float32)})
+
+
+def empty() -> Case:
+    x = inp((3, 0, 5))
+    total = reduce_("sum", (3, 5), (0,), lambda o, r: x[o[0], r[0], o[1]])
+    return Case([compute(x.shape, lambda i, j, k: x[i, j, k] + 1.0), total], {x: floats(3, 0, 5)}, prepared=False)
+
+
 def reductions(prepared: bool = True) -> Case:
     x = inp((6, 70))
     f = floats(6, 70)
@@ -282,7 +301,7 @@ def everything() -> dict[str, Case]:
            "layernorm": layernorm(), "concat": concat(), "pad": pad(), "gather": gather(), "gather32": gather(dtypes.i32),
            "gather_last": gather_last(), "scatter_add": scatter_add(), "dequantise": dequantise(), "where": where(),
            "casts": casts(), "reductions": reductions(), "columns": columns(), "open_dims": open_dims(),
-           "boundless": boundless(), "wide_rows": wide_rows(), "half_pixel": half_pixel()}
+           "boundless": boundless(), "wide_rows": wide_rows(), "half_pixel": half_pixel(), "empty": empty()}
     for kind in ("max", "sum"):
         for blocked in (False, True):
             out[f"pool_{kind}_{'nchw16c' if blocked else 'nchw'}"] = pool(kind, blocked)
@@ -296,6 +315,8 @@ def everything() -> dict[str, Case]:
         out[f"half_{t}"] = halves(t)
     for t in (dtypes.u8, dtypes.i8):
         out[f"quantise_{t}"] = quantise(t)
+    for name in ("f8e4m3fn", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f4e2m1"):
+        out[f"small_{name}"] = small_floats(name)
     for axis in (0, 1):
         out[f"cumsum_{axis}"] = cumsum(axis)
     plain = {"relu": relu(False), "softmax": softmax(prepared=False), "pool": pool("max", True, False), "pad": pad(False),

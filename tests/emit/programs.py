@@ -214,6 +214,21 @@ def border() -> Case:
     )
 
 
+def scratch() -> Case:
+    """Rows reversed through a table of 20 kB, more than a thread keeps on its stack; and a copy shared by threads."""
+    shape, width = (6, 5000), 5000
+    x, y = tensor("x", shape, "input"), tensor("y", shape, "output")
+    s = tensor("s", shape)
+    i, j, k = (index.fresh_var(n, "o") for n in (6, width, width))
+    row, a, b = source("row", (width,), dtypes.f32), source("x", shape, dtypes.f32), source("s", shape, dtypes.f32)
+    at = index.var(i), index.var(j), index.var(k)
+    first = Stage((j,), (Stmt(row, (at[1],), a[at[0], at[1]] + a[at[0], at[1]]),), lane=j)
+    second = Stage((k,), (Stmt(b, (at[0], at[2]), row[width - 1 - at[2]]),), lane=k)
+    reverse = LoopNest("reverse", (i,), (first, second), {a: x, b: s}, temps=(row,))
+    steps = [reverse, Copy("out", y, s)]
+    return Case(program([x], [y], steps), {"x": floats(*shape)}, lambda a: {"y": 2 * a["x"][:, ::-1]})
+
+
 CASES: Mapping[str, Callable[[], Case]] = {
     "pointwise": pointwise,
     "gemm": gemm,
@@ -223,4 +238,5 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "loop": loop,
     "loop_copied": lambda: loop(False),
     "border": border,
+    "scratch": scratch,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from aotgen.core.errors import UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.emit import headers, project
 from aotgen.emit.source import Provenance
+from aotgen.ir import index
 from aotgen.plan import plan
 from aotgen.targets.cpu import TARGET
 from aotgen.targets.cpu.isa import native, resolve
@@ -67,6 +69,27 @@ def test_computes(name: str, tmp_path: Path) -> None:
             prepared.run()
 
 
+def test_huge_dims_are_refused(tmp_path: Path) -> None:
+    n, m = index.dim("N"), index.dim("M")
+    x, y, t = (programs.tensor(k, (n, m), place) for k, place in (("x", "input"), ("y", "output"), ("t", "workspace")))
+    steps = [programs.nest("relu", t, [x], programs.relu), programs.nest("sum", y, [t, x], programs.add)]
+    dims = tuple(a for d in (n, m) for a in index.dims_of(d))
+    case = Case(programs.program([x], [y], steps, dims=dims), {}, dict)
+    folder = write(case, tmp_path / "out", threading="none")
+    toolchain.build(folder, extra_flags=QUICK)
+    library = toolchain.load(folder)
+
+    def workspace(**dims: int) -> int:
+        call = library._Call()
+        for row in library.manifest["dims"]:
+            setattr(call.dims, row["member"], dims[row["name"]])
+        return int(library._lib.toy_workspace_size(ctypes.byref(call)))
+
+    assert workspace(N=3, M=100) == 1216
+    assert workspace(N=2**31 - 1, M=2**31 - 1) == 0
+    assert workspace(N=2**31, M=1) == 0 and workspace(N=0, M=1) == 0 and workspace(N=-1, M=1) == 0
+
+
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library with three variants, weights by .incbin, OpenMP."""
@@ -105,8 +128,6 @@ def test_needs_no_cxx_library(several: Path) -> None:
 
 
 def test_bad_arguments_are_refused(several: Path) -> None:
-    import ctypes
-
     case, library = programs.gemm(), toolchain.load(several)
 
     def status(change: object) -> int:
@@ -229,7 +250,7 @@ def test_deterministic_and_without_paths(several: Path, tmp_path: Path) -> None:
     for name in names:
         data = (again / name).read_bytes()
         assert data == (several / name).read_bytes(), name
-        assert str(tmp_path).encode() not in data and b"/work/" not in data, name
+        assert str(tmp_path).encode() not in data, name
 
 
 def test_equal_kernels_are_one_function(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aotgen.core.errors import AotgenError, ModelError, UnsupportedError, UsageError
 from aotgen.frontend import inspect, load_graph
+from aotgen.passes import pipeline
 
 from .models import parsed
 
@@ -202,3 +203,20 @@ def test_inspect_tells_problems_of_open_dims_apart() -> None:
         [cut] y = Slice(x, zero, far) [odd] z = Foo(x) }"""))
     assert [p.node for p in report.problems] == ["Foo odd"]
     assert [p.node for p in report.problems_if_open] == ["Slice cut"]
+
+
+def test_more_than_two_gigabytes_are_never_read(tmp_path: Path) -> None:
+    """A sparse 3 GiB file: importing and optimising touch none of it, loading maps it."""
+    with open(tmp_path / "w.bin", "wb") as f:
+        f.truncate(3 << 30)
+    tensor = TensorProto(data_type=1, dims=[3 << 18, 1024], name="w", data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="w.bin")
+    model = parsed("g (float[2,1024] x) => (float[2,786432] y) { t = Transpose<perm=[1,0]>(w) y = MatMul(x, t) }")
+    model.graph.initializer.append(tensor)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    graph = pipeline.optimise(load_graph(path))
+    assert [n.op for n in graph.nodes] == ["MatMul"]
+    weight = graph.constants[graph.nodes[0].inputs[1]]  # type: ignore[index]
+    assert weight.shape == (1024, 3 << 18)
+    assert not weight.load()[3, 7]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aotgen.ir import index
@@ -92,7 +92,7 @@ def over(t, limit=6000):
     return points[::step]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(trees())
 def test_simplified_equals_literal(t):
     e = build(t)
@@ -100,7 +100,7 @@ def test_simplified_equals_literal(t):
         assert e.evaluate(env) == value(t, env)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(trees())
 def test_nonneg_is_never_wrong(t):
     e = build(t)
@@ -108,7 +108,7 @@ def test_nonneg_is_never_wrong(t):
         assert all(value(t, env) >= 0 for env in over(t))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(trees(division=False))
 def test_extremes_bound(t):
     low, high = extremes(build(t))
@@ -118,7 +118,7 @@ def test_extremes_bound(t):
         assert high is None or v <= high.evaluate(env)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(trees())
 def test_undivided_has_the_same_sign(t):
     e = undivided(build(t))
@@ -126,12 +126,12 @@ def test_undivided_has_the_same_sign(t):
         assert (e.evaluate(env) >= 0) == (value(t, env) >= 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(trees(), st.sampled_from(sorted(RANGES)), st.integers(1, 4))
 def test_substitution(t, name, c):
     """Splitting a variable and moving it keep the value."""
     v = SPACE.vars[name]
-    assume(name in names(t))
+    t = ("+", t, name)
     lo, n = v.lo.const(), v.ext.const()
     outer, inner = index.fresh_var(-(-n // c), "o"), index.fresh_var(c, "i")
     e = build(t).subst({v: var(outer) * c + var(inner) + lo})
@@ -140,7 +140,7 @@ def test_substitution(t, name, c):
         assert e.evaluate({**env, outer: k // c, inner: k % c}) == value(t, env)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(trees())
 def test_coefficient(t):
     e = build(t)
@@ -168,6 +168,9 @@ def test_rules_of_reshape():
     assert flat % m == var(j)
     w = index.fresh_var(n * m, "w")
     assert (var(w) // m) * m + var(w) % m == var(w)
+    v = var(index.fresh_var(51200, "v"))
+    parts = (v // 400) // 64 * 25600 + (v // 400) % 64 * 400 + (v % 400) // 20 * 20 + (v % 400) % 20
+    assert parts == v
     x = var(index.fresh_var(768, "x"))
     assert (x // 4) // 8 == x // 32
     assert (x % 64) // 16 == (x // 16) % 4

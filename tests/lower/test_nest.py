@@ -154,7 +154,7 @@ def gather(x: Def, ids: Def, axis: int) -> Def:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("shape", [(3, 5, 20), (2, 37, 6), (1, 4, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 20), (2, 19, 5), (1, 4, 1)])
 def test_softmax(axis, shape):
     x = x_(*shape)
     nests = check([softmax(x, axis)], {x: random(RNG, *shape)})
@@ -164,8 +164,8 @@ def test_softmax(axis, shape):
 @pytest.mark.parametrize("channels", [3, 16, 24])
 @pytest.mark.parametrize("axis", [1, 3])
 def test_softmax_blocked(channels, axis):
-    x = x_(2, channels, 3, 5)
-    nests = check([softmax(x, axis)], {x: random(RNG, 2, channels, 3, 5)}, blocked)
+    x = x_(1, channels, 2, 5)
+    nests = check([softmax(x, axis)], {x: random(RNG, 1, channels, 2, 5)}, blocked)
     assert len(nests) == 1
     assert divisions(nests) == 0
 
@@ -211,7 +211,7 @@ POOLS = [((5, 5), 3, 1, 1), ((3, 3), 3, 2, 1), ((4, 4), 2, 2, 1), ((5, 5), 1, 1,
 
 
 @pytest.mark.parametrize("layouts", [plain, blocked])
-@pytest.mark.parametrize("channels", [3, 16, 24])
+@pytest.mark.parametrize("channels", [3, 24])
 @pytest.mark.parametrize(("out", "k", "stride", "border"), POOLS)
 def test_max_pool(layouts, channels, out, k, stride, border):
     x = x_(1, channels, 5, 5)
@@ -219,6 +219,12 @@ def test_max_pool(layouts, channels, out, k, stride, border):
     nests = check([y], {x: random(RNG, 1, channels, 5, 5)}, layouts)
     assert guards(nests) == 0
     assert divisions(nests) == 0
+
+
+def test_max_pool_of_one_block():
+    x = x_(1, 16, 5, 5)
+    nests = check([pool("max", x, (5, 5), 3, 1, 1, -INF)], {x: random(RNG, 1, 16, 5, 5)}, blocked)
+    assert guards(nests) == 0
 
 
 def test_max_pool_of_bytes():
@@ -240,7 +246,7 @@ def test_average_pool(layouts, channels):
 
 
 @pytest.mark.parametrize("layouts", [plain, blocked])
-@pytest.mark.parametrize(("c", "m", "group", "stride"), [(3, 24, 1, 1), (8, 4, 2, 2), (16, 16, 16, 1), (24, 2, 1, 2)])
+@pytest.mark.parametrize(("c", "m", "group", "stride"), [(3, 18, 1, 1), (4, 2, 2, 2), (16, 16, 16, 1), (18, 2, 1, 2)])
 def test_conv(layouts, c, m, group, stride):
     x, w, b = x_(1, c, 3, 5), x_(m, c // group, 3, 3, name="w"), x_(m, name="b")
     feeds = {x: random(RNG, 1, c, 3, 5), w: random(RNG, m, c // group, 3, 3), b: random(RNG, m)}
@@ -278,9 +284,9 @@ def test_concat_open():
 
 @pytest.mark.parametrize("layouts", [plain, blocked])
 def test_pad(layouts):
-    x = x_(1, 8, 5, 20)
+    x = x_(1, 8, 3, 9)
     y = pad(x, (0, 2, 1, 2), (0, 1, 0, 3))
-    assert guards(check([y], {x: random(RNG, 1, 8, 5, 20)}, layouts)) == 0
+    assert guards(check([y], {x: random(RNG, 1, 8, 3, 9)}, layouts)) == 0
 
 
 def test_pad_then_relu_keeps_pieces():
@@ -389,7 +395,7 @@ def test_row_major_matmul():
     assert stage.lane in stage.inner, "the columns are the vector, spread over accumulators"
 
 
-@pytest.mark.parametrize("shape", [(2220,), (2, 1500)])
+@pytest.mark.parametrize("shape", [(2220,), (2, 1100)])
 def test_long_loops_are_cut_in_blocks(shape):
     x = x_(*shape)
     y = compute(x.shape, lambda *i: x[i] + 1.0)

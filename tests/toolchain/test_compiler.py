@@ -21,7 +21,7 @@ from aotgen.plan import plan
 from aotgen.targets.cpu import TARGET
 from aotgen.targets.cpu.isa import native
 from aotgen.toolchain import cache
-from tests.emit.programs import Case, gemm, loop, open_chain
+from tests.emit.programs import Case, gemm, loop, open_chain, scratch
 
 
 def write(case: Case, folder: Path, **options: object) -> Path:
@@ -95,7 +95,7 @@ def test_clang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("make", [gemm, loop, open_chain])
+@pytest.mark.parametrize("make", [gemm, loop, open_chain, scratch])
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_sanitizers(make: object, sanitizer: str, tmp_path: Path) -> None:
     """The example on zeros with four threads, every source instrumented."""

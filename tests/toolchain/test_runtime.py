@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aotgen import _paths
+from aotgen.core.errors import InternalError
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
 
@@ -89,3 +90,12 @@ def test_every_isa_row_asks_for_known_features() -> None:
     for isa in ISAS:
         for need in isa.needs:
             assert f"kCpu{need.replace('_', '').capitalize()} = " in text, need
+
+
+def test_data_folders_of_an_installed_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "aotgen"
+    (package / "_data" / "kernels").mkdir(parents=True)
+    monkeypatch.setattr(_paths, "_PACKAGE", package)
+    assert _paths.data("kernels") == package / "_data" / "kernels"
+    with pytest.raises(InternalError, match="lacks its runtime/ folder"):
+        _paths.data("runtime")

@@ -53,7 +53,7 @@ def cast_enum(n: Draft, b: Builder) -> None:
     to = n.attrs.get("to")
     if isinstance(to, (str, bytes)):
         name = (to.decode() if isinstance(to, bytes) else to).upper()
-        if name not in TensorProto.DataType.keys():
+        if name not in list(TensorProto.DataType.keys()):
             raise ModelError(f"Cast to unknown type {name}", node=n.where())
         n.attrs["to"] = TensorProto.DataType.Value(name)
 
