@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Epilogue to a functor: what a template kernel does with its accumulator, generic in the vector type V.
 
-The vector runs along the last axis. What the offset of an access does along it decides the access: coefficient 1 is a vector
-load or store, 0 a broadcast, anything else a strided one. An expression that cannot be written so (integers, conversions,
-an index loaded per lane) is printed for one lane and looped over the lanes.
+The vector runs along the last axis. What the offset of an access does along it decides the access: coefficient
+1 is a vector load or store, 0 a broadcast, anything else a strided one. An expression that cannot be written
+so (integers, conversions, an index loaded per lane) is printed for one lane and looped over the lanes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from aotgen.ir.program import BLOCK, Epilogue, LoopNest, Stage, Stmt, Tensor
 from aotgen.targets.base import CHOICE, Code, Dialect
 
 # Operations on f32 that the kernel headers have for V.
-LANEWISE = frozenset("""neg abs exp expm1 log log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf
-sigmoid floor ceil trunc rint add sub mul div pow min max isnan eq lt le""".split())
+LANEWISE = frozenset(
+    """neg abs exp expm1 log log1p sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf
+sigmoid floor ceil trunc rint add sub mul div pow min max isnan eq lt le""".split()
+)
 MASKS = frozenset(("and", "or", "not"))
 
 
@@ -137,7 +139,9 @@ class _EpiloguePrinter(ScalarPrinter):
             (self._store_lanes if self.lanewise else self._store_one)(s, scope)
         self._members()
         names = [self._axis_name(n) for n in range(len(self.epilogue.axes))]
-        params = ", ".join(f"int {n}" if a in self.used else "int" for n, a in zip(names, self.epilogue.axes, strict=True))
+        params = ", ".join(
+            f"int {n}" if a in self.used else "int" for n, a in zip(names, self.epilogue.axes, strict=True)
+        )
         if self.lanewise:
             self.body.line("template <class V>")
             self.body.block(f"AOT_INLINE void operator()(V acc, {params}) const").add(body)
@@ -145,14 +149,21 @@ class _EpiloguePrinter(ScalarPrinter):
             self._per_lane(names, params, body)
         key = self.body.render(comments=False)
         pointers = tuple((p.tensor, p.ctype, not p.stored) for p in self.pointers.distinct)
-        return PrintedFunctor(key, pointers, tuple(sorted(self.dims, key=lambda a: a.name)), self.dialect.headers(key),
-                              self.lanewise, self.body)
+        return PrintedFunctor(
+            key,
+            pointers,
+            tuple(sorted(self.dims, key=lambda a: a.name)),
+            self.dialect.headers(key),
+            self.lanewise,
+            self.body,
+        )
 
     def _axis_name(self, n: int) -> str:
         return "l" if n == len(self.epilogue.axes) - 1 else f"a{n}"
 
     def _axis(self, a: Atom, name: str, scope: Scope) -> Callable[[], str]:
         """An axis is a parameter; with 64-bit offsets a wider copy of it."""
+
         def define() -> str:
             self.used.add(a)
             if self.index_type == "int":
@@ -179,7 +190,11 @@ class _EpiloguePrinter(ScalarPrinter):
         whole.raw("#pragma omp simd")
         given = ", ".join(["lanes[k]", *names[:-1], "first + k"])
         whole.block("for (int k = 0; k < lanes_of<V>; ++k)").line(f"one({given});")
-        acc = "acc" if any(ld.attr[0] is self.epilogue.acc for s in self.epilogue.stmts for ld in expr.loads_of(s.value)) else ""
+        acc = (
+            "acc"
+            if any(ld.attr[0] is self.epilogue.acc for s in self.epilogue.stmts for ld in expr.loads_of(s.value))
+            else ""
+        )
         self.body.block(f"AOT_INLINE void one(float {acc}, {params}) const".replace("float ,", "float,")).add(body)
 
     # -- one lane

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """LoopNest to one C++ function.
 
-The function's text is made of positions only: pointers, loop variables and temporaries are named by role and order of first
-use, ONNX names stand in comments. Two layers that do the same therefore print the same, and ``PrintedKernel.key`` says so.
+The function's text is made of positions only: pointers, loop variables and temporaries are named by role and order of
+first use, ONNX names stand in comments. Two layers that do the same therefore print the same, and
+``PrintedKernel.key`` says so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims, nests
+from aotgen.emit.folds import Acc, kind_of, takes_over
 from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
 from aotgen.emit.text import Text
@@ -29,10 +31,10 @@ class PrintedKernel:
     """One function. ``text(name)`` is its definition, ``key`` equal for nests that print the same code.
 
     ``params``: the pointers to pass, in order, as (operand, C type of an element, is it only read); each pointer is the
-    operand's buffer plus ``Tensor.base`` elements. ``dims``: open dims used; when there are any, the first argument is the
-    ``Dims`` struct. ``scratch``: bytes per thread of a ``void*`` argument after the pointers (0: no such argument).
-    ``includes``: kernel headers. ``vector_loops``: lane loops that were promised to vectorise. ``launch(name, args)`` is
-    the statement that runs it, ``args`` being the spelled arguments in order.
+    operand's buffer plus ``Tensor.base`` elements. ``dims``: open dims used; when there are any, the first
+    argument is the ``Dims`` struct. ``scratch``: bytes per thread of a ``void*`` argument after the pointers
+    (0: no such argument). ``includes``: kernel headers. ``vector_loops``: lane loops that were promised to
+    vectorise. ``launch(name, args)`` is the statement that runs it, ``args`` being the spelled arguments in order.
     """
 
     key: str
@@ -69,21 +71,11 @@ def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
         if not reason:
             return _NestPrinter(chosen, dialect, schedule, facts).run()
         reasons.append(f"{schedule.name}: {reason}")
-    raise UnsupportedError(f"no {dialect.name} schedule takes this: {'; '.join(reasons)}", node=nest.origin or nest.name,
-                           hint="give open dims an upper bound (--dim NAME=1..512)")
-
-
-@dataclass(slots=True)
-class _Acc:
-    """An accumulator of one statement: ``name`` (and ``at``, the position, for argmax) of ``fold``; ``spread``: it is an
-    array over the lane; ``direct``: the row temporary it is to end in."""
-
-    stmt: Stmt
-    fold: Fold
-    name: str
-    at: str
-    spread: bool
-    direct: bool
+    raise UnsupportedError(
+        f"no {dialect.name} schedule takes this: {'; '.join(reasons)}",
+        node=nest.origin or nest.name,
+        hint="give open dims an upper bound (--dim NAME=1..512)",
+    )
 
 
 class _NestPrinter(ScalarPrinter):
@@ -135,9 +127,20 @@ class _NestPrinter(ScalarPrinter):
         body.add(notes).add(self.body)
         key = "\n".join((self.schedule.name, *head, body.render(comments=False)))
         params = tuple((p.tensor, p.ctype, not p.stored) for p in self.pointers.distinct)
-        return PrintedKernel(key, params, tuple(sorted(self.dims, key=lambda a: a.name)), index.as_dim(self.scratch),
-                             self.dialect.headers(key), self.vector_loops, self.schedule, tuple(head), body, self.facts, total,
-                             uses_thread)
+        return PrintedKernel(
+            key,
+            params,
+            tuple(sorted(self.dims, key=lambda a: a.name)),
+            index.as_dim(self.scratch),
+            self.dialect.headers(key),
+            self.vector_loops,
+            self.schedule,
+            tuple(head),
+            body,
+            self.facts,
+            total,
+            uses_thread,
+        )
 
     def _outer_variables(self, scope: Scope, flat: str, single: Atom | None) -> None:
         """Outer variables are quotients and remainders of the flat index, defined when first used."""
@@ -180,8 +183,10 @@ class _NestPrinter(ScalarPrinter):
             else:
                 self.schedule.row_array(text, self.dialect.ctype(t.dtype), name, str(nests.upper(t.size)))
         if self.scratch.terms:
-            mine.line("scratch = static_cast<unsigned char*>(scratch) + static_cast<ptrdiff_t>(tid) * "
-                      f"{self.index(self.scratch, scope).at(UNARY)};")
+            mine.line(
+                "scratch = static_cast<unsigned char*>(scratch) + static_cast<ptrdiff_t>(tid) * "
+                f"{self.index(self.scratch, scope).at(UNARY)};"
+            )
 
     def _scalar_temps(self, text: Text) -> None:
         for t in self.nest.temps:
@@ -218,7 +223,7 @@ class _NestPrinter(ScalarPrinter):
         self.fresh, self.lane = set(), stage.lane
         self.uses = count_uses(nests.roots(stage))
         self.fresh = {s.target for s in stage.stmts}
-        conds = expr_conjuncts(stage.cond)
+        conds = nests.conjuncts(stage.cond)
         text, place = self._conditions(conds, text, scope)
         for v in stage.inner:
             if v is not stage.lane:
@@ -278,7 +283,7 @@ class _NestPrinter(ScalarPrinter):
         scope.text.line(f"const {self.index_type} {name} = {out};")
         return name
 
-    def _innermost(self, stage: Stage, accs: list[_Acc], text: Text, scope: Scope) -> None:
+    def _innermost(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> None:
         if stage.lane is None:
             body, place = text, scope if scope.text is text else Scope(text, scope)
         else:
@@ -292,7 +297,7 @@ class _NestPrinter(ScalarPrinter):
             else:
                 self._step(stage, acc, body, place)
 
-    def _lane_loop(self, stage: Stage, accs: list[_Acc], text: Text, scope: Scope) -> Text:
+    def _lane_loop(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> Text:
         assert stage.lane is not None
         name, lo, hi = self._range(stage, stage.lane, "l", scope)
         merged = [(a.fold, a.name) for a in accs if not a.spread]
@@ -301,19 +306,18 @@ class _NestPrinter(ScalarPrinter):
         return self.schedule.lane_loop(text, name, lo, hi, self.index_type, merged, vector)  # type: ignore[no-any-return]
 
     # -- folds
-    def _accumulators(self, stage: Stage, text: Text, scope: Scope) -> list[_Acc]:
+    def _accumulators(self, stage: Stage, text: Text, scope: Scope) -> list[Acc]:
         spread = stage.lane is not None and stage.lane in stage.inner and bool(stage.folds)
         accs = []
         for s in stage.stmts:
             if s.red is None or s.red == "scatter":
                 continue
-            kind = s.fold if s.red == "scan" else s.red
             across = stage.lane in stage.folds and not s.red.startswith("arg")
-            kind = ("max" if "max" in kind else "min") if kind.startswith("arg") else kind
-            fold = self.dialect.fold(kind, s.value.dtype, across)
-            name = self.names.numbered("a") if not (spread and self._ends_in_temp(s, fold)) else ""
+            fold = self.dialect.fold(kind_of(s), s.value.dtype, across)
+            direct = spread and self._ends_in_temp(s, fold)
+            name = "" if direct else self.names.numbered("a")
             at = self.names.numbered("p") if s.red.startswith("arg") else ""
-            accs.append(_Acc(s, fold, name, at, spread, spread and self._ends_in_temp(s, fold)))
+            accs.append(Acc(s, fold, name, at, spread, direct))
         for acc in accs:
             self._start(stage, acc, text)
         if spread and accs:
@@ -330,7 +334,7 @@ class _NestPrinter(ScalarPrinter):
         same = self.dialect.ctype(s.target.dtype) == fold.ctype and fold.finish("a").text == "a"
         return s.target in self.temps and s.red in ("sum", "prod", "max", "min") and same
 
-    def _start(self, stage: Stage, acc: _Acc, text: Text) -> None:
+    def _start(self, stage: Stage, acc: Acc, text: Text) -> None:
         if not acc.spread:
             text.line(f"{acc.fold.ctype} {acc.name} = {acc.fold.init};")
             if acc.at:
@@ -350,13 +354,13 @@ class _NestPrinter(ScalarPrinter):
         at = index.var(stage.lane) - stage.lane.lo
         return self.schedule.row_element(array, self.index(at, Scope(Text())).text, True)
 
-    def _slot(self, stage: Stage, acc: _Acc, scope: Scope) -> str:
+    def _slot(self, stage: Stage, acc: Acc, scope: Scope) -> str:
         """Where the accumulator is, as an lvalue."""
         if acc.direct:
             return self._place(acc.stmt.target, acc.stmt.index, scope)
         return self._lane_of(stage, acc.name) if acc.spread else acc.name
 
-    def _step(self, stage: Stage, acc: _Acc, text: Text, scope: Scope) -> None:
+    def _step(self, stage: Stage, acc: Acc, text: Text, scope: Scope) -> None:
         """One value into its accumulator."""
         name = self._slot(stage, acc, scope)
         if acc.at:
@@ -367,27 +371,19 @@ class _NestPrinter(ScalarPrinter):
         if acc.stmt.red == "scan":
             self._put(acc.stmt, acc.fold.finish(name), text, scope)
 
-    def _arg_step(self, stage: Stage, acc: _Acc, best: str, text: Text, scope: Scope) -> None:
+    def _arg_step(self, stage: Stage, acc: Acc, best: str, text: Text, scope: Scope) -> None:
         """Better values take over; NaN beats every number; ties go to the smallest (or largest) position."""
         s, at = acc.stmt, self._lane_of(stage, acc.at) if acc.spread else acc.at
         assert s.red is not None and s.position is not None
         value, position = self.named(s.value, scope).text, self.index(s.position, scope).text
-        sign, last = (">" if "max" in s.red else "<"), s.red.endswith("last")
         ordered = nests.increasing(s.position, stage.loops, stage.folds)
-        better = f"{value} {sign}{'=' if last and ordered else ''} {best}"
-        tests = [f"({better})", f"({at} < 0)"]
-        if not ordered:
-            tests.append(f"(({value} == {best}) & ({position} {'>' if last else '<'} {at}))")
-        if s.value.type.is_float:
-            tests[0] = f"(({better}) & ({best} == {best}))" if not last else tests[0]
-            nan = f"({value} != {value})"
-            tests.append(nan if last else f"({nan} & ({best} == {best}))")
+        better = takes_over(s, value, best, position, at, ordered)
         test = self.names.numbered("q")
-        text.line(f"const bool {test} = {' | '.join(tests)};")
+        text.line(f"const bool {test} = {better};")
         text.line(f"{best} = {test} ? {value} : {best};")
         text.line(f"{at} = {test} ? {position} : {at};")
 
-    def _deliver(self, stage: Stage, acc: _Acc, text: Text, scope: Scope) -> None:
+    def _deliver(self, stage: Stage, acc: Acc, text: Text, scope: Scope) -> None:
         """The accumulator's result to its target."""
         if acc.direct:
             return
@@ -401,7 +397,12 @@ class _NestPrinter(ScalarPrinter):
                 self.schedule.merge(text, acc.fold, acc.name)
             scope = Scope(text, scope)
         if acc.at:
-            self._put(acc.stmt, self.dialect.convert_index(COMPUTE_CTYPE[acc.stmt.target.dtype.compute], Code(name)), text, scope)
+            self._put(
+                acc.stmt,
+                self.dialect.convert_index(COMPUTE_CTYPE[acc.stmt.target.dtype.compute], Code(name)),
+                text,
+                scope,
+            )
         else:
             self._put(acc.stmt, acc.fold.finish(name), text, scope)
 
@@ -441,10 +442,3 @@ class _NestPrinter(ScalarPrinter):
         value = self.named(s.value, scope)
         at = self.dialect.load(s.target.dtype, self._place(s.target, s.index, scope))
         self._put(s, self.dialect.op(op, s.value.dtype, [at, value]), text, scope)
-
-
-def expr_conjuncts(cond: E | None) -> list[E]:
-    """The parts of a conjunction."""
-    if cond is None:
-        return []
-    return [c for a in cond.args for c in expr_conjuncts(a)] if cond.op == "and" else [cond]

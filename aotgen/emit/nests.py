@@ -19,8 +19,9 @@ INT_LIMIT = 1 << 31
 
 @dataclass(slots=True)
 class Pointer:
-    """One pointer parameter: the first operand that uses it, and every Def it serves with its own Tensor. ``stored``: it
-    is written through; ``shared``: another pointer reaches the same buffer, so it cannot be ``restrict``."""
+    """One pointer parameter: the first operand that uses it, and every Def it serves with its own Tensor.
+    ``stored``: it is written through; ``shared``: another pointer reaches the same buffer, so it cannot be
+    ``restrict``."""
 
     name: str
     ctype: str
@@ -35,8 +36,8 @@ class Pointer:
 
 
 def parameters(nest: LoopNest, table: NameTable) -> _Pointers:
-    """Stored operands first (``y``, or ``y0 y1``...), then the loaded ones (``x``), each in order of first use. Operands at
-    the same place of one buffer share a pointer (in place)."""
+    """Stored operands first (``y``, or ``y0 y1``...), then the loaded ones (``x``), each in order of first
+    use. Operands at the same place of one buffer share a pointer (in place)."""
     targets = [d for d in dict.fromkeys(s.target for st in nest.stages for s in st.stmts) if d in nest.tensors]
     loads = [d for d in _loaded(nest) if d in nest.tensors and d not in targets]
     by_place: dict[tuple[int, Dim], Pointer] = {}
@@ -127,8 +128,15 @@ def defined_at_store(nest: LoopNest) -> set[Def]:
     for stage in nest.stages:
         for s in stage.stmts:
             stores.setdefault(s.target, []).append(stage)
-    return {t for t in nest.temps if not t.shape and len(stores.get(t, ())) == 1 and stores[t][0].cond is None
-            and not stores[t][0].inner and (not stores[t][0].folds or _folded(stores[t][0], t))}
+    return {
+        t
+        for t in nest.temps
+        if not t.shape
+        and len(stores.get(t, ())) == 1
+        and stores[t][0].cond is None
+        and not stores[t][0].inner
+        and (not stores[t][0].folds or _folded(stores[t][0], t))
+    }
 
 
 def _folded(stage: Stage, t: Def) -> bool:
@@ -163,11 +171,20 @@ def describe(nest: LoopNest) -> Nest:
     spread = any(s.folds and s.lane is not None and s.lane not in s.folds for s in nest.stages)
     stored = {s.target for st in nest.stages for s in st.stmts}
     rereads = any(d in stored and d in nest.tensors for d in _loaded(nest))
-    across = rereads or any(_reads_across(nest, s) for s in nest.stages) or len({
-        s.lane.ext for s in nest.stages if s.lane is not None}) > 1
+    across = (
+        rereads
+        or any(_reads_across(nest, s) for s in nest.stages)
+        or len({s.lane.ext for s in nest.stages if s.lane is not None}) > 1
+    )
     return Nest(
-        rows, width, len(nest.stages), any(s.folds for s in nest.stages), spread,
-        tuple(upper(t.size) for t in nest.temps if t.shape), across, not nest.outer,
+        rows,
+        width,
+        len(nest.stages),
+        any(s.folds for s in nest.stages),
+        spread,
+        tuple(upper(t.size) for t in nest.temps if t.shape),
+        across,
+        not nest.outer,
         lanes_only=all(s.loops == (() if s.lane is None else (s.lane,)) for s in nest.stages),
         straight=not any(s.loops for s in nest.stages),
         arg_folds=any((s.red or "").startswith("arg") for st in nest.stages for s in st.stmts),
@@ -199,3 +216,10 @@ def flatten(nest: LoopNest) -> LoopNest:
     flat = Stage((), stage.stmts, stage.folds, lane, expr.all_(conds) if conds else None, kept)
     inner = [v for v in stage.loops if v in stage.inner]
     return replace(nest, outer=(*nest.outer, *inner), stages=(flat,))
+
+
+def conjuncts(cond: E | None) -> list[E]:
+    """The parts of a conjunction."""
+    if cond is None:
+        return []
+    return [c for a in cond.args for c in conjuncts(a)] if cond.op == "and" else [cond]

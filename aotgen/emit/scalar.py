@@ -2,8 +2,8 @@
 """Scalar expressions to C++ text.
 
 Every value is printed in the outermost scope that knows its variables: hoisting is by construction. A value used twice
-gets a name, one used once is printed in place. The arms of a guard are scopes that no load leaves; both sides of a select
-are values before the choice.
+gets a name, one used once is printed in place. The arms of a guard are scopes that no load leaves; both sides
+of a select are values before the choice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Scope:
     """A place for definitions: ``text`` receives them, ``known`` are the variables that have values there (those of the
     enclosing scopes included). ``barrier``: control reaches it conditionally, so loads stay inside."""
 
-    def __init__(self, text: Text, parent: Scope | None = None, known: Iterable[Atom] = (), barrier: bool = False) -> None:
+    def __init__(
+        self, text: Text, parent: Scope | None = None, known: Iterable[Atom] = (), barrier: bool = False
+    ) -> None:
         self.text, self.parent, self.barrier = text, parent, barrier
         self.known: frozenset[Atom] = frozenset(known) | (parent.known if parent else frozenset())
         self.names: dict[E | Atom, str] = {}
@@ -38,9 +40,9 @@ class ScalarPrinter:
     """Prints expressions of one kernel.
 
     ``locate(load, scope)`` spells an element; ``written``: Defs the kernel stores, whose loads never leave the stage
-    scope (``stage``), nor the innermost scope while they are among ``fresh``. ``uses``: how often each node is used in the
-    statements being printed. ``index_type``: C type of loop variables and offsets. ``variables``: C names of loop
-    variables; ``lazy``: definitions of variables that are written when first needed.
+    scope (``stage``), nor the innermost scope while they are among ``fresh``. ``uses``: how often each node is
+    used in the statements being printed. ``index_type``: C type of loop variables and offsets. ``variables``:
+    C names of loop variables; ``lazy``: definitions of variables that are written when first needed.
     """
 
     def __init__(self, dialect: Dialect, table: NameTable, locate: Callable[[E, Scope], Code], index_type: str) -> None:
@@ -225,8 +227,11 @@ class ScalarPrinter:
         if a.kind == "dim":
             self.dims.add(a)
             return f"d.{names.member(a.name)}"
-        loads = self.loads(a.payload) if a.kind == "ind" else frozenset(
-            d for x in index.var(a).walk() if x.kind == "ind" for d in self.loads(x.payload))
+        loads = (
+            self.loads(a.payload)
+            if a.kind == "ind"
+            else frozenset(d for x in index.var(a).walk() if x.kind == "ind" for d in self.loads(x.payload))
+        )
         found = self._find(a, loads, scope)
         if found is not None:
             return found
@@ -283,5 +288,3 @@ def count_uses(roots: Iterable[E]) -> dict[E, int]:
             stack.extend(e.args)
             stack.extend(a.payload for i in e.indices() for a in i.walk() if a.kind == "ind")
     return uses
-
-

@@ -16,8 +16,8 @@ _BREAKS = (", ", " && ", " || ", " ? ", " : ", " + ", " - ", " | ", " = ", " * "
 
 
 class Text:
-    """A block of output. ``line`` and ``comment`` append; ``block`` opens an indented child and may be used as a context
-    manager; ``part`` reserves a place at the present position and indentation that can be filled later."""
+    """A block of output. ``line`` and ``comment`` append; ``block`` opens an indented child and may be used as
+    a context manager; ``part`` reserves a place at the present position and indentation that can be filled later."""
 
     def __init__(self) -> None:
         self._items: list[tuple[str, str | Text]] = []
@@ -65,9 +65,7 @@ class Text:
     def __enter__(self) -> Text:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         return None
 
     @property
@@ -110,8 +108,8 @@ def wrap(code: str, pad: str, width: int = WIDTH) -> Iterator[str]:
 
 
 def _best_break(code: str, room: int) -> int | None:
-    """Where to cut: in the second half of the line where the fewest brackets are open, as late as possible; products and
-    quotients count as one bracket more."""
+    """Where to cut: in the second half of the line where the fewest brackets are open, as late as possible;
+    products and quotients count as one bracket more."""
     depth, best, cost = 0, None, 0.0
     for at, c in enumerate(code):
         depth += (c in "([{") - (c in ")]}")

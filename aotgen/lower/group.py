@@ -71,8 +71,9 @@ class _Step:
     domain: Domain | None = None  # None: nothing can join
 
 
-def _join(steps: list[_Step], d: Def, after: int, reader: Mapping[Def, int], materialised: Collection[Def],
-          limits: Limits) -> int | None:
+def _join(
+    steps: list[_Step], d: Def, after: int, reader: Mapping[Def, int], materialised: Collection[Def], limits: Limits
+) -> int | None:
     """The step that ``d`` may join, its domain updated; None to open a new one."""
     if d.red == "scatter":
         return None
@@ -105,8 +106,11 @@ def _allowed(members: list[Def], before: Domain, after: Domain, materialised: Co
     own = estimate(open_domain(members[-1]).extents)
     if outer < min(limits.min_outer, max(estimate(before.extents), own)) and sum(work) > limits.large:
         return False
-    row = sum(estimate(m.shape) // max(outer, 1) * m.dtype.bytes for m in members
-              if m not in materialised and estimate(m.shape) > outer)
+    row = sum(
+        estimate(m.shape) // max(outer, 1) * m.dtype.bytes
+        for m in members
+        if m not in materialised and estimate(m.shape) > outer
+    )
     return row <= limits.row_bytes and len(stage_plans(members, after)) <= limits.stages
 
 
@@ -165,8 +169,12 @@ def extend(domain: Domain, d: Def) -> Domain | None:
     return Domain(tuple(domain.extents[n] for n in keep), axes, _outside(d, reads, mine, axes))
 
 
-def _outside(d: Def, before: Mapping[Def, tuple[int | None, ...]], mine: Mapping[Def, tuple[int, ...]],
-             members: Mapping[Def, object]) -> dict[Def, tuple[int | None, ...]]:
+def _outside(
+    d: Def,
+    before: Mapping[Def, tuple[int | None, ...]],
+    mine: Mapping[Def, tuple[int, ...]],
+    members: Mapping[Def, object],
+) -> dict[Def, tuple[int | None, ...]]:
     """Where the Defs from outside that ``d`` reads are indexed by each outer loop."""
     out = dict(before)
     for ld in _loads(d):

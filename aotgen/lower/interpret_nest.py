@@ -58,7 +58,8 @@ class _Machine:
             yield env
             return
         v = loops[0]
-        assert v.lo is not None and v.ext is not None
+        assert v.lo is not None
+        assert v.ext is not None
         lo = self.ix(v.lo, env)
         hi = lo + self.ix(v.ext, env)
         if stage is not None:

@@ -138,7 +138,8 @@ def _splittable(nest: LoopNest, stage: Stage) -> list[tuple[Atom, Ix]]:
     loops = {*nest.outer, *stage.loops}
     ordered = {v for s in stage.stmts if s.red in ORDERED for v in stage.loops}
     for a in divided(polynomials(nest, stage)):
-        assert a.a is not None and a.b is not None
+        assert a.a is not None
+        assert a.b is not None
         for v in sorted(a.a.atoms()):
             if v not in loops or v.lo != 0 or v in ordered or a.a.coefficient(v) != 1 or not _dims_only(a.b):
                 continue
@@ -169,8 +170,11 @@ def split_at(nest: LoopNest, v: Atom, c: Ix | int) -> LoopNest:
             continue
         s = substitute(with_loops(s, swap(v, (vo, vi))), env)
         old = s.bound(v)
-        moved = tuple(Bound(vi, tuple(x - index.var(vo) * c for x in old.lows),
-                            tuple(x - index.var(vo) * c for x in old.highs)) for _ in (0,) if old.lows or old.highs)
+        moved = tuple(
+            Bound(vi, tuple(x - index.var(vo) * c for x in old.lows), tuple(x - index.var(vo) * c for x in old.highs))
+            for _ in (0,)
+            if old.lows or old.highs
+        )
         own = bound if v not in nest.outer else ()
         lane = vi if s.lane is v else s.lane
         kept = tuple(b for b in s.bounds if b.var is not v)

@@ -29,8 +29,9 @@ def lower(group: Sequence[Def], tensors: Mapping[Def, Tensor], name: str) -> lis
         update = _lower_scatter(d, tensors, name)
         return [update] if tensors[d.into] == tensors[d] else [_copy_into(d, tensors, f"{name}_copy"), update]
     domain = domain_of(group)
-    outer = tuple(index.fresh_var(e, group[0].axes[k].name)
-                  for e, k in zip(domain.extents, domain.axes[group[0]], strict=True))
+    outer = tuple(
+        index.fresh_var(e, group[0].axes[k].name) for e, k in zip(domain.extents, domain.axes[group[0]], strict=True)
+    )
     temps = {d: _temp(d, domain) for d in group if d not in tensors}
     read = _Reader(tensors, domain, temps)
     stages = []

@@ -127,4 +127,3 @@ def _alone(s: Stage) -> Stage:
     s = substitute(s, env)
     inner = tuple(v for v in s.inner if v not in env)
     return replace(s, inner=inner)
-

@@ -288,7 +288,8 @@ def _replace_conditions(s: Stage, free: Collection[E], value: bool) -> Stage:
 def _cut_lane(s: Stage, g: Ix) -> list[Stage] | None:
     """Two pieces of the lane: where ``g >= 0`` holds for every fold, and the rest."""
     v = s.lane
-    assert v is not None and v.lo is not None
+    assert v is not None
+    assert v.lo is not None
     if any(a.kind == "ind" for a in g.walk()):
         return None
     k = g.coefficient(v)
@@ -331,4 +332,3 @@ def _worst(g: Ix, folds: Iterable[Atom]) -> Ix | None:
             return None
         g = g - k * index.var(r) + k * (r.lo if step > 0 else r.lo + extent(r) - 1)
     return g
-

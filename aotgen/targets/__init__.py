@@ -10,7 +10,10 @@ from aotgen.core.errors import UsageError
 from aotgen.targets.base import Target
 
 GROUP = "aotgen.targets"
-_BUILT_IN = {"cpu": "aotgen.targets.cpu:TARGET", "cuda": "aotgen.targets.cuda:TARGET"}  # when the package is not installed
+_BUILT_IN = {
+    "cpu": "aotgen.targets.cpu:TARGET",
+    "cuda": "aotgen.targets.cuda:TARGET",
+}  # when the package is not installed
 
 
 def available() -> list[str]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What a target is: data and spellings that ``lower/`` and ``emit/`` ask for. No stage tests a target's name.
 
-A *dialect* says how scalar operations, element types, folds and loops are spelled; a *schedule* is one way to lay a loop
-nest out on the machine, tried in order until one accepts.
+A *dialect* says how scalar operations, element types, folds and loops are spelled; a *schedule* is one way to
+lay a loop nest out on the machine, tried in order until one accepts.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class Nest:
 class Schedule(Protocol):
     """One way to run a nest. ``lane_loop`` opens the innermost loop; the outer ones are the emitter's own.
 
-    ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage are given with
-    every loop but the folds outer, one thread an element. ``declines`` says why a nest does not fit ("" when it does).
-    ``signature`` is the function's head given its parameters; ``outer`` opens the loop over flattened outer iterations
-    ``flat`` of ``total`` and returns the body to write into. ``row_array`` declares storage for a row temp, ``row_element``
-    spells its element at index ``at`` (``lane_index``: that is the lane itself); ``merge`` combines a fold's lanes after
-    a lane loop; ``single`` opens what one of the threads that share an iteration does alone. ``launch`` is the
-    statement that runs the function.
+    ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage
+    are given with every loop but the folds outer, one thread an element. ``declines`` says why a nest does not
+    fit ("" when it does). ``signature`` is the function's head given its parameters; ``outer`` opens the loop
+    over flattened outer iterations ``flat`` of ``total`` and returns the body to write into. ``row_array``
+    declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
+    is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
+    threads that share an iteration does alone. ``launch`` is the statement that runs the function.
     """
 
     @property
@@ -113,7 +113,8 @@ class Schedule(Protocol):
 
 
 class Dialect(Protocol):
-    """Spellings. Arguments of operations are ``Code``; types are compute types (``f32`` ... ``bool``) unless called storage."""
+    """Spellings. Arguments of operations are ``Code``; types are compute types (``f32`` ... ``bool``) unless
+    called storage."""
 
     name: str
     restrict: str
@@ -136,8 +137,8 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Isa:
-    """One instruction set a CPU library can be built for. ``lanes``: floats in a vector; ``registers``: vector registers;
-    ``needs``: features the CPU must report (names as in the kernel's cpuinfo)."""
+    """One instruction set a CPU library can be built for. ``lanes``: floats in a vector; ``registers``: vector
+    registers; ``needs``: features the CPU must report (names as in the kernel's cpuinfo)."""
 
     name: str
     suffix: str
@@ -161,7 +162,8 @@ class Target:
     resolve: Callable[[str], tuple[Isa, ...]] | None = None
 
     def variant(self, name: str) -> Target:
-        """This family narrowed to the variants called ``name`` (the part of ``--target`` after the colon). Raises UsageError."""
+        """This family narrowed to the variants called ``name`` (the part of ``--target`` after the colon).
+        Raises UsageError."""
         return self if self.resolve is None else replace(self, isas=self.resolve(name or "native"))
 
     def isa(self, name: str) -> Isa:

@@ -49,8 +49,11 @@ def call_of(name: str) -> Spelling:
 
 def _integer_call(name: str) -> Spelling:
     """A template over the integer type: a bare literal is given that type, which need not be int."""
+
     def spell(*args: Code) -> Code:
-        return Code(f"{name}({', '.join(f'INT32_C({a.text})' if a.text.lstrip('-').isdigit() else a.text for a in args)})")
+        return Code(
+            f"{name}({', '.join(f'INT32_C({a.text})' if a.text.lstrip('-').isdigit() else a.text for a in args)})"
+        )
 
     return spell
 
@@ -157,9 +160,7 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
     },
     "bool": _BOOL,
 }
-MENTIONS_TWICE = frozenset(
-    {"isnan", "sign"}
-)  # operations whose spelling repeats the operand: it must be a name
+MENTIONS_TWICE = frozenset({"isnan", "sign"})  # operations whose spelling repeats the operand: it must be a name
 
 COMPUTE_CTYPE = {
     "f32": "float",
@@ -310,16 +311,13 @@ class CFamily:
             return self.fold("or" if symbol == "+" else "and", dtype, False)
         unsigned = "uint32_t" if dtype.endswith("32") else "uint64_t"
         back: Callable[[str], Code] = (
-            Code
-            if dtype.startswith("u")
-            else (lambda acc: Code(f"static_cast<{COMPUTE_CTYPE[dtype]}>({acc})"))
+            Code if dtype.startswith("u") else (lambda acc: Code(f"static_cast<{COMPUTE_CTYPE[dtype]}>({acc})"))
         )
         return Fold(
             unsigned,
             str(start),
             lambda acc, v: (
-                f"{acc} {symbol} "
-                + (v.at(prec + 1) if dtype.startswith("u") else f"static_cast<{unsigned}>({v.text})")
+                f"{acc} {symbol} " + (v.at(prec + 1) if dtype.startswith("u") else f"static_cast<{unsigned}>({v.text})")
             ),
             back,
             symbol,
@@ -332,14 +330,10 @@ class CFamily:
         if t.is_float:
             init = self.literal(-math.inf if kind == "max" else math.inf, dtype)
         else:
-            low, high = (
-                (0, (1 << t.bits) - 1) if t.kind == "u" else (-(1 << (t.bits - 1)), (1 << (t.bits - 1)) - 1)
-            )
+            low, high = (0, (1 << t.bits) - 1) if t.kind == "u" else (-(1 << (t.bits - 1)), (1 << (t.bits - 1)) - 1)
             init = self.literal(low if kind == "max" else high, dtype)
         combine = kind if not t.is_float else ""
-        return Fold(
-            COMPUTE_CTYPE[dtype], init.text, lambda acc, v: f"v{kind}({acc}, {v.text})", Code, combine
-        )
+        return Fold(COMPUTE_CTYPE[dtype], init.text, lambda acc, v: f"v{kind}({acc}, {v.text})", Code, combine)
 
 
 def _float_literal(value: float, dtype: str) -> Code:

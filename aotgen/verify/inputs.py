@@ -183,6 +183,9 @@ def _constants(graph: Graph) -> dict[Value, Constant]:
     for node in _nodes(graph):
         for body in node.bodies.values():
             out.update(body.constants)
+        for k, v in enumerate(node.inputs if node.op == "Scan" else ()):
+            if v in out:
+                out[node.bodies["body"].inputs[k]] = out[v]  # an element of it at a time
     return out
 
 
@@ -202,8 +205,8 @@ def _bounds(v: Value, readers: Mapping[Value, list[Reader]], constants: Mapping[
     while todo:
         for node, k in readers.get(todo.pop(), ()):
             _ask(node, k, b, constants, dims)
-            hands_on = _hands_on(node, k)
-            fresh = [o for o in node.outputs if hands_on and o is not None and o not in seen and _is_integer(o)]
+            further = (*(node.outputs if _hands_on(node, k) else ()), *_into_body(node, k))
+            fresh = [o for o in further if o is not None and o not in seen and _is_integer(o)]
             seen.update(fresh)
             todo.extend(fresh)
     return b
@@ -216,6 +219,12 @@ def _hands_on(node: Node, k: int) -> bool:
     return node.op in ("Concat", "Max", "Min", "Where")
 
 
+def _into_body(node: Node, k: int) -> tuple[Value, ...]:
+    """What operand ``k`` of a Scan or Loop is called inside."""
+    body = node.bodies.get("body")
+    return (body.inputs[k],) if body is not None and (node.op == "Scan" or k >= 2) else ()
+
+
 def _is_integer(v: Value) -> bool:
     return isinstance(v.type, TensorType) and v.dtype.is_integer
 
@@ -224,12 +233,12 @@ def _ask(node: Node, k: int, b: Bounds, constants: Mapping[Value, Constant], dim
     """Add what ``node`` says about its integer operand ``k``."""
     if (node.op, k) in INDEXED:
         b.below += INDEXED[node.op, k](node, constants, dims)
-    elif node.op in ("LSTM", "GRU", "RNN") and k == 4:
-        b.below.append(_extents(node, 0, dims)[0] + 1)
-        b.lowest = 1
     elif node.op in COMPARISONS and (other := _known(node, 1 - k, constants)) is not None:
         if node.op == "Equal":
             b.values += [int(x) for x in other.ravel()[:16]]
+        elif node.op != "Mod" and other.size > 1 and np.array_equal(other, np.arange(other.size)):
+            b.below.append(other.size + 1)  # held against every step: a sequence's length
+            b.lowest = 1
     elif node.op == "Cast" and node.outputs[0] is not None and not node.outputs[0].dtype.is_integer:
         v = node.inputs[k]
         b.mask = b.mask or (v is not None and v.dtype.bits > WIDTHS)

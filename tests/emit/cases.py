@@ -136,7 +136,9 @@ def gather(itype: DType = dtypes.i64) -> Case:
 
 def gather_last() -> Case:
     x, at = inp((9, 40)), inp((23,), dtypes.i64)
-    return Case([compute((9, 23), lambda i, j: x[i, wrap_negative(at[j], 40)])], {x: floats(9, 40), at: ints(-40, 40, 23)})
+    return Case(
+        [compute((9, 23), lambda i, j: x[i, wrap_negative(at[j], 40)])], {x: floats(9, 40), at: ints(-40, 40, 23)}
+    )
 
 
 def argmax(kind: str, axis: int, dtype: DType = dtypes.f32, prepared: bool = True) -> Case:
@@ -152,7 +154,9 @@ def argmax(kind: str, axis: int, dtype: DType = dtypes.f32, prepared: bool = Tru
 
 def cumsum(axis: int, prepared: bool = True) -> Case:
     x = inp((12, 30))
-    return Case([scan("add", x.shape, axis, lambda i, j: x[i, j])], {x: floats(12, 30)}, prepared=prepared, tolerance=1e-5)
+    return Case(
+        [scan("add", x.shape, axis, lambda i, j: x[i, j])], {x: floats(12, 30)}, prepared=prepared, tolerance=1e-5
+    )
 
 
 def scatter_add() -> Case:
@@ -188,9 +192,18 @@ def where() -> Case:
 
 def whole_numbers(t: DType) -> Case:
     a, b = inp((5, 17), t), inp((5, 17), t)
-    outs = [compute(a.shape, lambda i, j, f=f: f(a[i, j], b[i, j])) for f in (
-        lambda x, y: x + y * 3, lambda x, y: fn("div", x, y), lambda x, y: fn("mod", x, y), lambda x, y: fn("fmod", x, y),
-        lambda x, y: fn("max", x - y, fn("abs", x)), lambda x, y: select(x < y, x, -y), lambda x, y: fn("sign", x) + y)]
+    outs = [
+        compute(a.shape, lambda i, j, f=f: f(a[i, j], b[i, j]))
+        for f in (
+            lambda x, y: x + y * 3,
+            lambda x, y: fn("div", x, y),
+            lambda x, y: fn("mod", x, y),
+            lambda x, y: fn("fmod", x, y),
+            lambda x, y: fn("max", x - y, fn("abs", x)),
+            lambda x, y: select(x < y, x, -y),
+            lambda x, y: fn("sign", x) + y,
+        )
+    ]
     total = reduce_("sum", (5,), (17,), lambda o, r: a[o[0], r[0]] * b[o[0], r[0]])
     most = reduce_("max", (5,), (17,), lambda o, r: a[o[0], r[0]])
     low = 0 if t.kind == "u" else -(1 << (t.bits - 1))
@@ -212,9 +225,13 @@ def halves(t: DType) -> Case:
 
 def casts() -> Case:
     x, b = inp((64,)), inp((64,), dtypes.boolean)
-    data = np.array([0.5, -0.5, 300.7, -1.0, 3e9, -3e9, 1e19, -1e19, np.nan, np.inf, -np.inf, 127.5] + [1.0] * 52, np.float32)
-    outs = [compute((64,), lambda i, t=t: cast(x[i,], t), dtypes.of(t)) for t in
-            ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "bf16", "f64")]
+    data = np.array(
+        [0.5, -0.5, 300.7, -1.0, 3e9, -3e9, 1e19, -1e19, np.nan, np.inf, -np.inf, 127.5] + [1.0] * 52, np.float32
+    )
+    outs = [
+        compute((64,), lambda i, t=t: cast(x[i,], t), dtypes.of(t))
+        for t in ("u8", "i8", "i16", "i32", "i64", "bool", "f16", "bf16", "f64")
+    ]
     outs.append(compute((64,), lambda i: cast(fn("max", x[i,], const(0.0, "f32")), "u32"), dtypes.u32))
     flags = [compute((64,), lambda i, t=t: cast(b[i,], t), dtypes.of(t)) for t in ("f32", "i64", "u8", "f16")]
     return Case([*outs, *flags], {x: data, b: ints(0, 2, 64) > 0})
@@ -252,8 +269,11 @@ def reductions(prepared: bool = True) -> Case:
 
 def columns() -> Case:
     x = inp((50, 40))
-    return Case([reduce_(k, (40,), (50,), lambda o, r: x[r[0], o[0]]) for k in ("sum", "max")],
-                {x: floats(50, 40)}, tolerance=1e-5)
+    return Case(
+        [reduce_(k, (40,), (50,), lambda o, r: x[r[0], o[0]]) for k in ("sum", "max")],
+        {x: floats(50, 40)},
+        tolerance=1e-5,
+    )
 
 
 def open_dims() -> Case:
@@ -268,8 +288,11 @@ def open_dims() -> Case:
 def boundless() -> Case:
     n = index.dim("unbounded")
     x = inp((n, n + 3))
-    return Case([_softmax(x, 1), compute((n,), lambda i: cast(ix_value(i + n), "f32") * x[i, i])], {x: floats(40, 43)},
-                dims={"unbounded": 40})
+    return Case(
+        [_softmax(x, 1), compute((n,), lambda i: cast(ix_value(i + n), "f32") * x[i, i])],
+        {x: floats(40, 43)},
+        dims={"unbounded": 40},
+    )
 
 
 def wide_rows() -> Case:
@@ -296,12 +319,32 @@ def half_pixel() -> Case:
 
 def everything() -> dict[str, Case]:
     """Every case, by name."""
-    out = {"relu": relu(), "bias": bias(), "transpose": transpose(), "softmax_row": softmax(),
-           "softmax_axis1": softmax((5, 23, 40)), "softmax_short": softmax((9, 7)), "masked_softmax": masked_softmax(),
-           "layernorm": layernorm(), "concat": concat(), "pad": pad(), "gather": gather(), "gather32": gather(dtypes.i32),
-           "gather_last": gather_last(), "scatter_add": scatter_add(), "dequantise": dequantise(), "where": where(),
-           "casts": casts(), "reductions": reductions(), "columns": columns(), "open_dims": open_dims(),
-           "boundless": boundless(), "wide_rows": wide_rows(), "half_pixel": half_pixel(), "empty": empty()}
+    out = {
+        "relu": relu(),
+        "bias": bias(),
+        "transpose": transpose(),
+        "softmax_row": softmax(),
+        "softmax_axis1": softmax((5, 23, 40)),
+        "softmax_short": softmax((9, 7)),
+        "masked_softmax": masked_softmax(),
+        "layernorm": layernorm(),
+        "concat": concat(),
+        "pad": pad(),
+        "gather": gather(),
+        "gather32": gather(dtypes.i32),
+        "gather_last": gather_last(),
+        "scatter_add": scatter_add(),
+        "dequantise": dequantise(),
+        "where": where(),
+        "casts": casts(),
+        "reductions": reductions(),
+        "columns": columns(),
+        "open_dims": open_dims(),
+        "boundless": boundless(),
+        "wide_rows": wide_rows(),
+        "half_pixel": half_pixel(),
+        "empty": empty(),
+    }
     for kind in ("max", "sum"):
         for blocked in (False, True):
             out[f"pool_{kind}_{'nchw16c' if blocked else 'nchw'}"] = pool(kind, blocked)
@@ -319,7 +362,15 @@ def everything() -> dict[str, Case]:
         out[f"small_{name}"] = small_floats(name)
     for axis in (0, 1):
         out[f"cumsum_{axis}"] = cumsum(axis)
-    plain = {"relu": relu(False), "softmax": softmax(prepared=False), "pool": pool("max", True, False), "pad": pad(False),
-             "argmax": argmax("argmax", 0, prepared=False), "cumsum": cumsum(0, False), "quantise": quantise(dtypes.i8, False),
-             "reductions": reductions(False), "transpose": softmax((5, 23, 40), 0, False)}
+    plain = {
+        "relu": relu(False),
+        "softmax": softmax(prepared=False),
+        "pool": pool("max", True, False),
+        "pad": pad(False),
+        "argmax": argmax("argmax", 0, prepared=False),
+        "cumsum": cumsum(0, False),
+        "quantise": quantise(dtypes.i8, False),
+        "reductions": reductions(False),
+        "transpose": softmax((5, 23, 40), 0, False),
+    }
     return out | {f"plain_{k}": v for k, v in plain.items()}

@@ -29,7 +29,16 @@ from aotgen.targets.base import Dialect
 Array = NDArray[Any]
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
-FLAGS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-march=native")
+FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-fPIC",
+    "-shared",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-march=native",
+)
 
 
 @dataclass
@@ -123,8 +132,14 @@ def _buffers(case: Case) -> list[Buffer]:
     return list(dict.fromkeys(t.buffer for n in case.nests for t in n.tensors.values()))
 
 
-def build(cases: Mapping[str, Case], dialect: Dialect, folder: Path, extra: Sequence[str] = (),
-          head: Sequence[str] = (), wrap: Callable[..., None] = call_threads) -> ctypes.CDLL:
+def build(
+    cases: Mapping[str, Case],
+    dialect: Dialect,
+    folder: Path,
+    extra: Sequence[str] = (),
+    head: Sequence[str] = (),
+    wrap: Callable[..., None] = call_threads,
+) -> ctypes.CDLL:
     for case in cases.values():
         if not case.want:
             case.lower()
@@ -132,8 +147,12 @@ def build(cases: Mapping[str, Case], dialect: Dialect, folder: Path, extra: Sequ
     source = folder / "cases.cpp"
     source.write_text(render(cases, dialect, head, wrap), encoding="ascii")
     target = folder / "cases.so"
-    done = subprocess.run(["g++", *FLAGS, *WARNINGS, *extra, f"-I{KERNELS}", str(source), "-o", str(target)],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["g++", *FLAGS, *WARNINGS, *extra, f"-I{KERNELS}", str(source), "-o", str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[:6000]
     return ctypes.CDLL(str(target))
 
@@ -149,7 +168,7 @@ def run(lib: ctypes.CDLL, name: str, case: Case, threads: int) -> list[Array]:
     scratch = np.zeros(1 << 22, np.uint8)
     getattr(lib, f"run_{name}")(pointers, threads, ctypes.c_void_p(scratch.ctypes.data))
     for b, m in memory.items():
-        assert (m[case.extent(b.size):] == np.asarray(99).astype(b.dtype.numpy)).all(), f"{name} wrote past {b}"
+        assert (m[case.extent(b.size) :] == np.asarray(99).astype(b.dtype.numpy)).all(), f"{name} wrote past {b}"
     return [memory[case.tensors[d].buffer][case.positions(case.tensors[d])] for d in case.outputs]
 
 

@@ -64,9 +64,19 @@ def test_nvcc_accepts_the_kernels(tmp_path: Path) -> None:
         out.raw(f'#include "{line}"')
     space = out.block("namespace AOT_NS").block("namespace")
     space.block("struct Dims", "};").line("int batch_size_b98b, L_;")
-    calls = out.block("extern \"C\" void start(void** b, cudaStream_t stream)")
+    calls = out.block('extern "C" void start(void** b, cudaStream_t stream)')
     calls.line("using namespace AOT_NS; Dims d{};").line("(void)d;")
-    for name in ("relu", "masked_softmax", "layernorm", "columns", "argmax_0", "half_f16", "whole_i64", "gather", "open_dims"):
+    for name in (
+        "relu",
+        "masked_softmax",
+        "layernorm",
+        "columns",
+        "argmax_0",
+        "half_f16",
+        "whole_i64",
+        "gather",
+        "open_dims",
+    ):
         case = cases.everything()[name]
         case.lower()
         for n in case.nests:
@@ -78,6 +88,20 @@ def test_nvcc_accepts_the_kernels(tmp_path: Path) -> None:
                 args += [f"static_cast<{c}*>(b[{j}])" for j, (_, c, _) in enumerate(k.params)]
                 calls.line(k.launch(f"k{len(seen)}", args))
     (tmp_path / "k.cu").write_text(out.render(), encoding="ascii")
-    done = subprocess.run(["nvcc", "-std=c++17", "-arch=sm_80", "-cubin", "--expt-relaxed-constexpr", f"-I{harness.KERNELS}",
-                           str(tmp_path / "k.cu"), "-o", str(tmp_path / "k.cubin")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [
+            "nvcc",
+            "-std=c++17",
+            "-arch=sm_80",
+            "-cubin",
+            "--expt-relaxed-constexpr",
+            f"-I{harness.KERNELS}",
+            str(tmp_path / "k.cu"),
+            "-o",
+            str(tmp_path / "k.cubin"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[:6000]

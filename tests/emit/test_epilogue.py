@@ -29,8 +29,14 @@ _rng = np.random.default_rng(3)
 class Given:
     """An epilogue over an accumulator ``[M, N]`` and what it should store."""
 
-    def __init__(self, f: Callable[..., E], inputs: list[tuple[Def, Layout]], dtype: dtypes.DType = dtypes.f32,
-                 order: Callable[[Any, Any], tuple[Any, ...]] = lambda m, n: (m, n), layout: Layout | None = None) -> None:
+    def __init__(
+        self,
+        f: Callable[..., E],
+        inputs: list[tuple[Def, Layout]],
+        dtype: dtypes.DType = dtypes.f32,
+        order: Callable[[Any, Any], tuple[Any, ...]] = lambda m, n: (m, n),
+        layout: Layout | None = None,
+    ) -> None:
         m, nb, lane = index.fresh_var(M, "m"), index.fresh_var((N + 15) // 16, "nb"), index.fresh_var(16, "l")
         row, col = index.var(m), index.var(nb) * 16 + index.var(lane)
         self.acc = source("acc", (M, N), dtypes.f32)
@@ -72,20 +78,36 @@ def _cases() -> dict[str, Given]:
 
     return {
         "bias_relu": Given(lambda a, m, n: fn("max", a[m, n] + b[n,], const(0.0, "f32")), [(b, row((N,)))]),
-        "silu_skip_blocked": Given(lambda a, m, n: silu(a[m, n] + b[n,]) + skip[m, n],
-                                   [(b, packed((N,), block_axis=0)), (skip, blocked)], layout=blocked),
-        "transposed": Given(lambda a, m, n: fn("max", a[m, n] * s[()], const(-0.5, "f32")), [(s, row(()))],
-                            order=lambda m, n: (n, m)),
+        "silu_skip_blocked": Given(
+            lambda a, m, n: silu(a[m, n] + b[n,]) + skip[m, n],
+            [(b, packed((N,), block_axis=0)), (skip, blocked)],
+            layout=blocked,
+        ),
+        "transposed": Given(
+            lambda a, m, n: fn("max", a[m, n] * s[()], const(-0.5, "f32")), [(s, row(()))], order=lambda m, n: (n, m)
+        ),
         "strided_load": Given(lambda a, m, n: fn("tanh", a[m, n]) * t[n, m] - ix_value_f32(m), [(t, row((N, M)))]),
-        "chosen": Given(lambda a, m, n: select(fn("and", a[m, n] < b[n,], fn("not", fn("isnan", a[m, n]))),
-                                               fn("exp", a[m, n]), b[n,] / 3.0), [(b, row((N,)))]),
-        "guarded": Given(lambda a, m, n: guard(expr.ge0(index.ix(m) - 2), a[m, n] + skip[index.ix(m) - 2, n],
-                                               const(7.0, "f32")), [(skip, row((M, N)))]),
-        "quantised": Given(lambda a, m, n: cast(fn("max", fn("min", fn("rint", a[m, n] * 20.0), const(127.0, "f32")),
-                                                   const(-128.0, "f32")), "i8"), [], dtypes.i8),
+        "chosen": Given(
+            lambda a, m, n: select(
+                fn("and", a[m, n] < b[n,], fn("not", fn("isnan", a[m, n]))), fn("exp", a[m, n]), b[n,] / 3.0
+            ),
+            [(b, row((N,)))],
+        ),
+        "guarded": Given(
+            lambda a, m, n: guard(expr.ge0(index.ix(m) - 2), a[m, n] + skip[index.ix(m) - 2, n], const(7.0, "f32")),
+            [(skip, row((M, N)))],
+        ),
+        "quantised": Given(
+            lambda a, m, n: cast(
+                fn("max", fn("min", fn("rint", a[m, n] * 20.0), const(127.0, "f32")), const(-128.0, "f32")), "i8"
+            ),
+            [],
+            dtypes.i8,
+        ),
         "half": Given(lambda a, m, n: a[m, n] + b[n,], [(b, row((N,)))], dtypes.f16),
-        "indirect": Given(lambda a, m, n: a[m, n] + table[index.indirect(idx[n,], 4),],
-                          [(idx, row((N,))), (table, row((4,)))]),
+        "indirect": Given(
+            lambda a, m, n: a[m, n] + table[index.indirect(idx[n,], 4),], [(idx, row((N,))), (table, row((4,)))]
+        ),
     }
 
 
@@ -94,7 +116,9 @@ def ix_value_f32(m: Any) -> E:
 
 
 CASES = _cases()
-PRINTED: dict[str, PrintedFunctor] = {n: print_epilogue(g.epilogue, targets.load("cpu").dialect) for n, g in CASES.items()}
+PRINTED: dict[str, PrintedFunctor] = {
+    n: print_epilogue(g.epilogue, targets.load("cpu").dialect) for n, g in CASES.items()
+}
 
 
 def _program() -> str:
@@ -122,8 +146,12 @@ def _program() -> str:
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder: Path = tmp_path_factory.mktemp("epilogues")
     (folder / "epi.cpp").write_text(_program(), encoding="ascii")
-    done = subprocess.run(["g++", *FLAGS, *WARNINGS, f"-I{KERNELS}", str(folder / "epi.cpp"), "-o", str(folder / "epi.so")],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["g++", *FLAGS, *WARNINGS, f"-I{KERNELS}", str(folder / "epi.cpp"), "-o", str(folder / "epi.so")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[:6000]
     return ctypes.CDLL(str(folder / "epi.so"))
 
@@ -140,9 +168,13 @@ def test_stores_what_the_interpreter_says(library: ctypes.CDLL, name: str) -> No
     pointers = (ctypes.c_void_p * len(printed.params))(*(memory[t.buffer].ctypes.data for t, _, _ in printed.params))
     getattr(library, f"run_{name}")(ctypes.c_void_p(acc.ctypes.data), pointers)
     stored = memory[given.tensors[given.out].buffer]
-    np.testing.assert_allclose(stored[given.positions(given.out)].astype(np.float64), given.want.astype(np.float64),
-                               rtol=0, atol=3e-6 if given.want.dtype == np.float32 else 2e-3)
-    assert (stored[int(given.tensors[given.out].buffer.size):] == 77).all()
+    np.testing.assert_allclose(
+        stored[given.positions(given.out)].astype(np.float64),
+        given.want.astype(np.float64),
+        rtol=0,
+        atol=3e-6 if given.want.dtype == np.float32 else 2e-3,
+    )
+    assert (stored[int(given.tensors[given.out].buffer.size) :] == 77).all()
 
 
 def test_which_form_is_printed() -> None:

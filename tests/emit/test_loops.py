@@ -83,10 +83,18 @@ def test_one_buffer_in_place_is_one_pointer() -> None:
 @pytest.mark.parametrize("arch", ["x86-64-v3", "x86-64-v4"])
 def test_promised_loops_are_vectors(tmp_path: Path, arch: str) -> None:
     """Every loop under ``omp simd`` is reported vectorised by GCC."""
-    chosen = {"softmax": cases.softmax((12, 200)), "axis1": cases.softmax((5, 23, 200)), "masked": cases.masked_softmax(),
-              "layernorm_gelu": cases.layernorm(9, 192), "bias_tanh": cases.bias(), "quantise": cases.quantise(dtypes.u8),
-              "dequantise": cases.dequantise(), "where": cases.where(), "columns": cases.columns(),
-              "half": cases.halves(dtypes.bf16)}
+    chosen = {
+        "softmax": cases.softmax((12, 200)),
+        "axis1": cases.softmax((5, 23, 200)),
+        "masked": cases.masked_softmax(),
+        "layernorm_gelu": cases.layernorm(9, 192),
+        "bias_tanh": cases.bias(),
+        "quantise": cases.quantise(dtypes.u8),
+        "dequantise": cases.dequantise(),
+        "where": cases.where(),
+        "columns": cases.columns(),
+        "half": cases.halves(dtypes.bf16),
+    }
     dialect = targets.load("cpu").dialect
     for c in chosen.values():
         c.lower()
@@ -94,18 +102,33 @@ def test_promised_loops_are_vectors(tmp_path: Path, arch: str) -> None:
     source_file = tmp_path / "v.cpp"
     source_file.write_text(harness.render(chosen, dialect, (), harness.call_threads), encoding="ascii")
     flags = [f for f in harness.FLAGS if f != "-march=native"]
-    done = subprocess.run(["g++", *flags, f"-march={arch}", "-fopt-info-vec-optimized", f"-I{harness.KERNELS}", "-o",
-                           str(tmp_path / "v.so"), str(source_file)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [
+            "g++",
+            *flags,
+            f"-march={arch}",
+            "-fopt-info-vec-optimized",
+            f"-I{harness.KERNELS}",
+            "-o",
+            str(tmp_path / "v.so"),
+            str(source_file),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     vectors = {int(m[1]) for m in re.finditer(r"v\.cpp:(\d+):\d+: optimized: loop vectorized", done.stderr)}
     lines = source_file.read_text(encoding="ascii").splitlines()
     promised = [n + 1 for n, line in enumerate(lines) if "#pragma omp simd" in line]
     assert len(promised) == sum(k.vector_loops for c in chosen.values() for k in c.kernels)
-    lost = [lines[n: _end(lines, n)] for n in promised if vectors.isdisjoint(range(n + 1, _end(lines, n) + 1))]
+    lost = [lines[n : _end(lines, n)] for n in promised if vectors.isdisjoint(range(n + 1, _end(lines, n) + 1))]
     assert not [body for body in lost if not _is_copy(body)]  # GCC makes memcpy and memset of those
 
 
 def _is_copy(body: list[str]) -> bool:
-    return len(body) == 2 and re.fullmatch(r"\w+\[[^]]*\] = (\w+\[[^]]*\]|-?[\w.]+(\(\))?);", body[1].strip()) is not None
+    return (
+        len(body) == 2 and re.fullmatch(r"\w+\[[^]]*\] = (\w+\[[^]]*\]|-?[\w.]+(\(\))?);", body[1].strip()) is not None
+    )
 
 
 def _end(lines: list[str], header: int) -> int:

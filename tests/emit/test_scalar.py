@@ -112,7 +112,9 @@ def test_divisions_are_plain_when_nothing_is_negative() -> None:
     assert "(i + 1) / 3" in b.outside.render() and "(j + 1) % 7" in b.inside.render()
     n = index.dim("n")
     assert b.ix((i - n) // 3) == "k2"
-    assert "const int k2 = (-d.n + i - imod<int>(-d.n + i, 3)) / 3;" in b.outside.render().replace("i - d.n", "-d.n + i")
+    assert "const int k2 = (-d.n + i - imod<int>(-d.n + i, 3)) / 3;" in b.outside.render().replace(
+        "i - d.n", "-d.n + i"
+    )
 
 
 def test_loaded_indices_are_clamped() -> None:
@@ -148,9 +150,19 @@ def test_double_literals_round_trip(value: float) -> None:
     assert any(c in text for c in ".ex")
 
 
-@pytest.mark.parametrize(("value", "dtype", "text"), [
-    (-(1 << 31), "i32", "INT32_MIN"), (-(1 << 63), "i64", "INT64_MIN"), (7, "i64", "INT64_C(7)"), (7, "u32", "7u"),
-    (True, "bool", "true"), (0.0, "f32", "0.0f"), (-0.0, "f32", "-0.0f"), (20.0, "f32", "20.0f")])
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [
+        (-(1 << 31), "i32", "INT32_MIN"),
+        (-(1 << 63), "i64", "INT64_MIN"),
+        (7, "i64", "INT64_C(7)"),
+        (7, "u32", "7u"),
+        (True, "bool", "true"),
+        (0.0, "f32", "0.0f"),
+        (-0.0, "f32", "-0.0f"),
+        (20.0, "f32", "20.0f"),
+    ],
+)
 def test_literals(value: Any, dtype: str, text: str) -> None:
     assert DIALECT.literal(value, dtype).text == text
 
@@ -160,7 +172,9 @@ def test_every_operation_has_a_spelling_for_floats() -> None:
     integers_only = {"bitnot", "bitand", "bitor", "bitxor", "shl", "shr"}
     logical = {"not", "and", "or", "xor"}
     for name, row in OPS.items():
-        for dtype in ("i32", "i64", "u32") if name in integers_only else ("bool",) if name in logical else ("f32", "f64"):
+        for dtype in (
+            ("i32", "i64", "u32") if name in integers_only else ("bool",) if name in logical else ("f32", "f64")
+        ):
             assert DIALECT.op(name, dtype, [x] * row.arity).text
 
 
@@ -179,4 +193,3 @@ def test_integer_values_of_indices() -> None:
     b = Bench()
     assert b.text(ix_value(var(b.j), "i64")) == "static_cast<int64_t>(j)"
     assert b.text(cast(ix_value(var(b.j), "i32"), "f32")) == "static_cast<float>(j)"
-

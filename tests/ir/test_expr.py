@@ -16,7 +16,7 @@ from aotgen.ir.expr import cast, const, fn, ge0, guard, ix_value, select
 from aotgen.ir.index import var
 
 X = source("x", (8, 8), dtypes.f32)
-I, J = index.fresh_var(8, "i"), index.fresh_var(8, "j")
+I, J = (index.fresh_var(8, n) for n in "ij")  # noqa: E741
 
 
 def test_same_parts_are_one_object():

@@ -353,7 +353,9 @@ def test_cumsum(axis):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_argmax(kind, axis):
     x = x_(6, 20, dtype=dtypes.i32)
-    y = reduce_(kind, (20, 6)[axis : axis + 1], (x.shape[axis],), lambda o, r: x[(r[0], o[0]) if axis == 0 else (o[0], r[0])])
+    y = reduce_(
+        kind, (20, 6)[axis : axis + 1], (x.shape[axis],), lambda o, r: x[(r[0], o[0]) if axis == 0 else (o[0], r[0])]
+    )
     check([y], {x: RNG.integers(0, 4, (6, 20))})
 
 
@@ -401,3 +403,47 @@ def test_long_loops_are_cut_in_blocks(shape):
     y = compute(x.shape, lambda *i: x[i] + 1.0)
     nests = check([y], {x: random(RNG, *shape)})
     assert nests[0].outer, "there is something to share between threads"
+
+
+# ------------------------------------------------------------------------------------------------ chains
+
+
+def test_attention_is_one_nest():
+    x, b, mask = x_(2, 5, 12), x_(12, name="b"), x_(5, 5, name="mask")
+
+    def heads(f):
+        return transpose(reshape(compute(x.shape, f), (2, 5, 3, 4)), (0, 2, 1, 3))
+
+    q, k = heads(lambda *i: x[i] + b[i[2]]), heads(lambda *i: x[i] * b[i[2]])
+    s = reduce_("sum", (2, 3, 5, 5), (4,), lambda o, r: q[o[0], o[1], o[2], r[0]] * k[o[0], o[1], o[3], r[0]])
+    p = softmax(compute(s.shape, lambda *i: s[i] * 0.5 + mask[i[2], i[3]]), 3)
+    o = reduce_("sum", (2, 3, 5, 4), (5,), lambda i, r: p[i[0], i[1], i[2], r[0]] * q[i[0], i[1], r[0], i[3]])
+    y = reshape(transpose(o, (0, 2, 1, 3)), (2, 5, 12))
+    check([y], {x: random(RNG, 2, 5, 12), b: random(RNG, 12), mask: random(RNG, 5, 5)})
+
+
+def test_group_norm_silu_pad_in_blocks():
+    x = x_(1, 24, 3, 4)
+    g = reshape(x, (1, 3, 96))
+    m = mean(g)
+    d = compute(g.shape, lambda *i: g[i] - m[i[:-1]])
+    v = mean(compute(g.shape, lambda *i: d[i] * d[i]))
+    z = reshape(compute(g.shape, lambda *i: d[i] * fn("rsqrt", v[i[:-1]] + 1e-5)), x.shape)
+    y = pad(compute(z.shape, lambda *i: z[i] * fn("sigmoid", z[i])), (0, 0, 1, 1), (0, 0, 1, 1))
+    check([y], {x: random(RNG, 1, 24, 3, 4)}, blocked, rtol=1e-4)
+
+
+def test_concat_relu_pool_in_blocks():
+    a, c = x_(1, 8, 3, 4, name="a"), x_(1, 24, 3, 4, name="c")
+    joined = concat([a, c], 1)
+    r = compute(joined.shape, lambda *i: fn("max", joined[i], expr.const(0, "f32")))
+    u = pool("max", r, (3, 4), 3, 1, 1, -INF)
+    nests = check([r, u], {a: random(RNG, 1, 8, 3, 4), c: random(RNG, 1, 24, 3, 4)}, blocked)
+    assert guards(nests) == 0
+
+
+@pytest.mark.parametrize("layouts", [plain, blocked])
+def test_depth_to_space_without_divisions(layouts):
+    x = x_(1, 16, 3, 4)
+    y = reshape(transpose(reshape(x, (1, 2, 2, 4, 3, 4)), (0, 3, 4, 1, 5, 2)), (1, 4, 6, 8))
+    assert divisions(check([y], {x: random(RNG, 1, 16, 3, 4)}, layouts)) == 0

@@ -53,11 +53,11 @@ def test_a_right_library_agrees_at_every_setting(built: tuple[Path, Path]) -> No
 
 def test_another_models_library_does_not(built: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
-    onnx.save(onnx.parser.parse_model(TEXT.replace("{1,2,3", "{1.01,2,3")), str(other))
+    onnx.save(onnx.parser.parse_model(TEXT.replace("Add(x, t)", "Sub(x, t)")), str(other))
     report = verify(other, Library(built[1]), OPTIONS, at=[{"n": 5}], threads=(1,))
     assert not report.ok
     assert report.worst is not None
-    assert report.worst.name == "y"
+    assert report.worst.name in ("y", "k")
     assert report.feeds["x"].shape == (5, 6)
 
 

@@ -16,7 +16,8 @@ from aotgen.targets.cfamily import CFamily
 
 
 class Loops:
-    """The one CPU schedule: outer iterations in a contiguous range per thread, stages in order, lanes as a simd loop."""
+    """The one CPU schedule: outer iterations in a contiguous range per thread, stages in order, lanes as a
+    simd loop."""
 
     name = "loops"
     local_bytes = 16384
@@ -35,9 +36,7 @@ class Loops:
             return text.part()
         text.line(f"const Range mine = share({total}, tid, nt);")
         first, last = (
-            ("mine.b", "mine.e")
-            if index != "int"
-            else ("static_cast<int>(mine.b)", "static_cast<int>(mine.e)")
+            ("mine.b", "mine.e") if index != "int" else ("static_cast<int>(mine.b)", "static_cast<int>(mine.e)")
         )
         text.line(f"const {index} end = {last};")
         return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat})")
@@ -56,9 +55,7 @@ class Loops:
             by: dict[str, list[str]] = {}
             for f, acc in folds:
                 by.setdefault(f.combine, []).append(acc)
-            text.raw(
-                "#pragma omp simd" + "".join(f" reduction({op} : {', '.join(a)})" for op, a in by.items())
-            )
+            text.raw("#pragma omp simd" + "".join(f" reduction({op} : {', '.join(a)})" for op, a in by.items()))
         return text.block(f"for ({index} {var} = {lo}; {var} < {hi}; ++{var})")
 
     def row_array(self, text: Any, ctype: str, name: str, size: str) -> None:

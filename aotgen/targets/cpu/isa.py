@@ -10,9 +10,18 @@ from pathlib import Path
 from aotgen.core.errors import UsageError
 from aotgen.targets.base import Isa
 
-# Flags of every unit. -fno-math-errno and -fno-trapping-math change no value; without them 1/sqrt, floor and log stay scalar.
-FLAGS = ("-std=c++17", "-O2", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti",
-         "-fvisibility=hidden")
+# Flags of every unit. -fno-math-errno and -fno-trapping-math change no value; without them 1/sqrt, floor and
+# log stay scalar.
+FLAGS = (
+    "-std=c++17",
+    "-O2",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fvisibility=hidden",
+)
 
 _V2 = ("sse4_2", "popcnt", "ssse3", "cx16")
 _V3 = (*_V2, "avx", "avx2", "fma", "bmi1", "bmi2", "f16c", "movbe")

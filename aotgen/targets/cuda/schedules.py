@@ -49,8 +49,9 @@ class _Grid:
             text.line(f"if ({flat} >= {total}) return;")
         return text.part()
 
-    def lane_loop(self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]],
-                  vector: bool) -> Any:
+    def lane_loop(
+        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool
+    ) -> Any:
         return text.block(f"for ({index} {var} = {lo}; {var} < {hi}; ++{var})")
 
     def row_array(self, text: Any, ctype: str, name: str, size: str) -> None:
@@ -80,7 +81,9 @@ class Column(_Grid):
     def declines(self, nest: Nest) -> str:
         if None in nest.row_temps:
             return "a row temporary has no bound"
-        return "" if sum(n or 0 for n in nest.row_temps) * 8 <= self.local_bytes else "row temporaries exceed local memory"
+        return (
+            "" if sum(n or 0 for n in nest.row_temps) * 8 <= self.local_bytes else "row temporaries exceed local memory"
+        )
 
 
 class Row(_Grid):
@@ -100,8 +103,9 @@ class Row(_Grid):
         body.line(f"const int lane = static_cast<int>(threadIdx.x % {WARP});")
         return body.part()
 
-    def lane_loop(self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]],
-                  vector: bool) -> Any:
+    def lane_loop(
+        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool
+    ) -> Any:
         first = "lane" if lo == "0" else f"{lo} + lane"
         if not (lo.isdigit() and hi.isdigit()):
             step = text.block(f"for ({index} w = 0; {first} + w * {WARP} < {hi}; ++w)")
