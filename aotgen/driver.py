@@ -28,7 +28,6 @@ from aotgen.ir.graph import Graph
 from aotgen.ir.printer import print_graph
 from aotgen.lower import assemble
 from aotgen.lower.scope import Choice
-
 from aotgen.passes import manager, pipeline
 from aotgen.passes.check import checker
 from aotgen.plan import Planned, plan

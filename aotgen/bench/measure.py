@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import aotgen
+from aotgen.bench.ort_native import find_library
 from aotgen.bench.statistics import Ratio, Timing, ratio, timing
+from aotgen.core import dtypes
 from aotgen.core.errors import AotgenError
+from aotgen.toolchain.compiler import read_manifest
 
 Array = NDArray[Any]
 OURS, PEER = "ours", "onnxruntime"
@@ -46,12 +49,15 @@ def bench(folder: Path, model: Path | None, feeds: Mapping[str, Array], *, threa
     with tempfile.TemporaryDirectory(prefix="aotgen-bench-") as scratch:
         stored = Path(scratch) / "inputs.npz"
         np.savez(stored, **feeds)  # type: ignore[arg-type]
-        common = {"inputs": str(stored), "dims": dict(dims or {}), "seconds": seconds}
+        outputs = [port["name"] for port in read_manifest(folder)["outputs"]]
+        types = {k: dtypes.of(a.dtype).name for k, a in feeds.items()}
+        common = {"inputs": str(stored), "types": types, "dims": dict(dims or {}), "seconds": seconds}
         rows = []
         for n in threads:
             jobs = {OURS: {**common, "kind": OURS, "path": str(folder.resolve()), "threads": n, "cpus": cpus(n)}}
             if model is not None:
-                jobs[PEER] = {**common, "kind": PEER, "path": str(model.resolve()), "threads": n, "cpus": cpus(n)}
+                jobs[PEER] = {**jobs[OURS], "kind": PEER, "path": str(model.resolve()), "outputs": outputs,
+                              "library": str(find_library() or "")}
             rows.append(_row(n, jobs, rounds, Path(scratch), progress))
         return rows
 

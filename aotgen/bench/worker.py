@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """One measurement in a process of its own: ``python -m aotgen.bench.worker JOB.json`` prints samples as JSON.
 
-The job: ``kind`` (``ours`` or ``onnxruntime``), ``path`` (library folder or model), ``inputs`` (.npz), ``dims``, ``threads``,
-``cpus`` (to be pinned to), ``seconds`` (to measure for). Pinning comes before anything that makes threads.
+The job: ``kind`` (``ours`` or ``onnxruntime``), ``path`` (library folder or model), ``inputs`` (.npz) and their ``types``,
+``dims``, ``threads``, ``cpus`` (to be pinned to), ``seconds`` (to measure for), and for onnxruntime ``outputs`` (names) and
+``library``. Pinning comes before anything that makes threads.
 """
 
 from __future__ import annotations
@@ -51,19 +52,22 @@ def ours(job: dict[str, Any], feeds: dict[str, Any]) -> Sampler:
 
 
 def onnxruntime(job: dict[str, Any], feeds: dict[str, Any]) -> Sampler:
-    """onnxruntime with inputs and outputs bound beforehand, so that a run copies nothing."""
+    """onnxruntime by its C interface where its package has a library to load (``library``), else by Python. Either way its
+    inputs and outputs are bound beforehand, so that a run copies nothing."""
+    if job["library"]:
+        from aotgen.bench.ort_native import Native
+
+        return Native(Path(job["library"]), Path(job["path"]), feeds, job["outputs"], job["threads"]).time
     import onnxruntime as runtime
 
     from aotgen.verify import ort
 
     session = ort.session(job["path"], job["threads"])
-    wanted = {i.name for i in session.get_inputs()}
-    values = session.run(None, {k: a for k, a in feeds.items() if k in wanted})
     binding = session.io_binding()
-    for name in wanted:
-        binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(feeds[name]))
-    for port, value in zip(session.get_outputs(), values, strict=True):
-        binding.bind_ortvalue_output(port.name, runtime.OrtValue.ortvalue_from_numpy(value))
+    for name, a in feeds.items():
+        binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(a))
+    for name, value in zip(job["outputs"], session.run(job["outputs"], feeds), strict=True):
+        binding.bind_ortvalue_output(name, runtime.OrtValue.ortvalue_from_numpy(value))
     options = runtime.RunOptions()
 
     def sample(runs: int) -> list[float]:
@@ -80,6 +84,13 @@ def onnxruntime(job: dict[str, Any], feeds: dict[str, Any]) -> Sampler:
 KINDS = {"ours": ours, "onnxruntime": onnxruntime}
 
 
+def _typed(a: Any, name: str) -> Any:
+    """``a`` as one of our dtypes: bfloat16 and its kin come out of an .npz as raw bytes."""
+    from aotgen.core import dtypes
+
+    return a.view(dtypes.of(name).numpy) if a.dtype.kind == "V" else a
+
+
 def main(path: str) -> None:
     """Do the job in the file ``path``."""
     job = json.loads(Path(path).read_text("utf-8"))
@@ -88,7 +99,7 @@ def main(path: str) -> None:
     import numpy as np
 
     with np.load(job["inputs"], allow_pickle=False) as stored:
-        feeds = {k: np.ascontiguousarray(stored[k]).reshape(stored[k].shape) for k in stored.files}
+        feeds = {k: _typed(stored[k], job["types"][k]) for k in stored.files}
     samples = measure(KINDS[job["kind"]](job, feeds), job["seconds"])
     sys.stdout.write(json.dumps(samples))
 

@@ -138,7 +138,7 @@ def shapes(given: list[str]) -> dict[str, list[int]]:
 
 def settings(given: list[str]) -> list[Mapping[str, int]]:
     """``["batch=1,seq=7", "batch=2,seq=9"]``: one setting of open dims each. Raises UsageError."""
-    out = []
+    out: list[Mapping[str, int]] = []
     for text in given:
         pairs = [p.partition("=") for p in text.split(",")]
         if not all(name.strip() and value.strip().isdecimal() for name, _, value in pairs):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aotgen import driver, frontend
 from aotgen.bench.measure import PeerError, Row, bench
+from aotgen.bench.ort_native import find_library
 from aotgen.bench.startup import Startup, startup
 from aotgen.bench.statistics import Timing
 from aotgen.cli import arguments
@@ -74,8 +75,8 @@ def _show(as_json: bool, rows: Sequence[Row], begin: Startup, console: Console) 
         table.append((r.threads, _timing(r.ours), _timing(r.theirs) if r.theirs else "-", ratio))
     console.table(("threads", "ours", "onnxruntime", "ours / onnxruntime"), table)
     console.data(f"start-up: {duration(max(begin.cost, 0.0))} beyond a steady run, from process start to the first result")
-    console.say("medians over rounds; both are called from Python, which adds about a microsecond to ours and several to "
-                "onnxruntime's")
+    through = "both through their C interfaces" if find_library() else "onnxruntime through Python, some us a run"
+    console.say(f"medians over rounds (lowest to highest round), {through}")
 
 
 def _timing(t: Timing) -> str:

@@ -13,8 +13,9 @@ import platform
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Protocol
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from aotgen._version import __version__
 from aotgen.cli.console import Console
@@ -66,7 +67,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 def _verb(name: str) -> Verb:
-    module: Verb = importlib.import_module(f"aotgen.cli.{name}")  # type: ignore[assignment]
+    module: Verb = importlib.import_module(f"aotgen.cli.{name}")
     return module
 
 
@@ -84,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser(words[0] if words[0] in VERBS else "").parse_args(words)
         console = Console(-1 if args.quiet else 1 if args.verbose else 0)
-        code = _verb(args.verb).run(args, console)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note(console)
+            code = _verb(args.verb).run(args, console)
         sys.stdout.flush()
         return code
     except InternalError as e:
@@ -100,6 +103,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as e:
         return _bug(e, words, console)
+
+
+def _note(console: Console) -> Callable[..., None]:
+    """Shows warnings as notes, each once, without the place in our sources they come from."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        level = 0 if issubclass(category, UserWarning) else 1  # the others are for developers
+        if text not in said:
+            said.add(text)
+            console.say(f"note: {text}", level)
+
+    return show
 
 
 def _bug(e: Exception, words: Sequence[str], console: Console) -> int:

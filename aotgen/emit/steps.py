@@ -50,6 +50,7 @@ class StepWriter:
         self.functions: dict[str, str] = {}
         self.scratch: list[Dim] = []
         self._taken: dict[str, int] = {}
+        self._pointers = frozenset(storage.names.values())
         self._number = 0
         self._total = sum(1 for _ in storage.planned.program.walk())
 
@@ -92,8 +93,11 @@ class StepWriter:
         name = self.functions.get(key)
         if name is None:
             stem = sanitize(stem, "k")
-            n = self._taken[stem] = self._taken.get(stem, 0) + 1
-            name = self.functions[key] = f"{stem}_{n}"
+            name = ""
+            while not name or name in self._pointers:  # a pointer of `run` would hide the function
+                n = self._taken[stem] = self._taken.get(stem, 0) + 1
+                name = f"{stem}_{n}"
+            self.functions[key] = name
             self.kernels.add(text(name)).line()
         return name
 

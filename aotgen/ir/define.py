@@ -20,6 +20,7 @@ from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
 
 REDUCTIONS = ("sum", "max", "min", "prod", "argmax", "argmin", "argmax_last", "argmin_last", "and", "or")
+LONG_SUM = 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -148,15 +149,30 @@ def reduce_(
     dtype: DType | None = None,
     name: str = "",
 ) -> Def:
-    """The Def whose element at ``o`` is the ``kind`` reduction over ``r`` of ``f(o, r)``."""
+    """The Def whose element at ``o`` is the ``kind`` reduction over ``r`` of ``f(o, r)``.
+
+    A float32 sum of more than ``LONG_SUM`` terms is kept in float64 and rounded once: a plain running sum of n terms may be
+    off by n/2 rounding errors of its result, which a normalisation over an image multiplies further."""
     if kind not in REDUCTIONS:
         raise InternalError(f"unknown reduction {kind}")
     shape = tuple(index.as_dim(d) for d in shape)
     axes, rvars = axes_for(shape), axes_for(over, "r")
     e = f(_points(axes), _points(rvars))
-    live = tuple(r for r in rvars if not (r.ext == 1))
+    live = tuple(r for r in rvars if r.ext != 1)
     out = dtype or (dtypes.i64 if kind.startswith("arg") else e.type)
+    if kind == "sum" and e.dtype == "f32" and _may_exceed(over, LONG_SUM):
+        wide = Def(name, shape, dtypes.f64, axes, expr.cast(e, dtypes.f64), red=kind, rvars=live)
+        return compute(shape, lambda *i: expr.cast(wide[i], dtypes.f32), out, name)
     return Def(name, shape, out, axes, e, red=kind, rvars=live if not kind.startswith("arg") else rvars)
+
+
+def _may_exceed(extents: Sequence[Dim], limit: int) -> bool:
+    """Can the product of ``extents`` be larger than ``limit``?"""
+    product = index.ix(index.prod_dims(extents))
+    dims = {a for a in product.walk() if a.kind == "dim"}
+    if any(a.hi is None for a in dims):
+        return True
+    return bool(product.evaluate({a: a.hi for a in dims}) > limit)
 
 
 def scan(fold: str, shape: Sequence[Dim], axis: int, f: Callable[..., E], dtype: DType | None = None) -> Def:

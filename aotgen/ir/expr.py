@@ -234,7 +234,7 @@ def cast(a: E, to: dtypes.DType | str) -> E:
 
 def cast_value(value: Any, to: dtypes.DType) -> Any:
     """One Python scalar converted as the ``cast`` node converts it: floats to integers truncate and saturate at 32
-    and 64 bits, NaN becomes 0, narrower integers wrap."""
+    and 64 bits (below 0 as signed, then wrapped), NaN becomes 0, narrower integers wrap."""
     if to.is_bool:
         return bool(value)
     if to.is_float:
@@ -243,10 +243,9 @@ def cast_value(value: Any, to: dtypes.DType) -> Any:
     if isinstance(value, float):
         if value != value:
             return 0
-        wide = (
-            dtypes.of("i64") if to.bits > 32 else dtypes.of("i32") if to.kind == "i" or to.bits < 32 else to
-        )
-        info = np.iinfo(to.numpy if to.kind == "u" and to.bits >= 32 else wide.numpy)
+        signed = value < 0 or to.kind == "i" or to.bits < 32
+        kind: Any = np.dtype(f"{'' if signed else 'u'}int{64 if to.bits > 32 else 32}")
+        info = np.iinfo(kind)
         value = int(min(max(value, float(info.min)), float(info.max)))
         value = min(value, int(info.max))
     bits = max(to.bits, 1)

@@ -325,7 +325,9 @@ def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
     c = by.const()
     if c == 1:
         return e, ix(0)
-    if c is not None and c <= 0:
+    if c == 0:  # an axis of extent 0: no point is ever evaluated, so any answer will do
+        return ix(0), ix(0)
+    if c is not None and c < 0:
         raise ZeroDivisionError(f"index division of {e} by {c}")
     quotient, rest = _split_multiples(e, by, c)
     if nonneg(rest) and nonneg(by - 1 - rest):

@@ -77,11 +77,19 @@ def cast_array(a: Array, to: DType, wide: bool = False) -> Array:
 
 
 def _saturate(a: Array, to: DType) -> Array:
-    """Floats truncated into the 32 or 64 bit integer range that ``to`` converts through; NaN becomes 0."""
-    unsigned = to.kind == "u" and to.bits >= 32
-    via = np.dtype(f"{'u' if unsigned else ''}int{64 if to.bits > 32 else 32}")
-    info = np.iinfo(via)
+    """Floats truncated into the 32 or 64 bit integer range that ``to`` converts through (below 0 always the signed one);
+    NaN becomes 0."""
     t = np.trunc(np.where(np.isnan(a), 0, a).astype(np.float64))
+    bits = 64 if to.bits > 32 else 32
+    signed = _clamped(t, np.dtype(f"int{bits}"))
+    if to.kind == "i" or to.bits < 32:
+        return signed
+    return np.where(t < 0, signed.astype(f"uint{bits}"), _clamped(np.maximum(t, 0), np.dtype(f"uint{bits}")))
+
+
+def _clamped(t: Array, via: np.dtype[Any]) -> Array:
+    """Whole floats as ``via``, saturated."""
+    info = np.iinfo(via)
     low, high = t <= float(info.min), t >= float(info.max)
     mid = np.where(low | high, 0, t).astype(via)
     return np.where(low, via.type(info.min), np.where(high, via.type(info.max), mid))

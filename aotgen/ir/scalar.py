@@ -46,12 +46,15 @@ def _erf(x: Array) -> Array:
 
 
 def _idiv(a: Array, b: Array) -> Array:
-    """Float division, or the truncating integer division of ONNX (0 for a zero divisor)."""
+    """Float division, or the truncating integer division of ONNX (0 for a zero divisor, lowest / -1 wraps)."""
     if np.issubdtype(np.result_type(a), np.floating):
         return np.divide(a, b)
     a, b = np.asarray(a), np.asarray(b)
-    safe = np.where(b == 0, 1, b)
-    q = np.where((a < 0) != (safe < 0), -(np.abs(a) // np.abs(safe)), np.abs(a) // np.abs(safe))
+    with np.errstate(divide="ignore", over="ignore"):
+        safe = np.where(b == 0, np.ones_like(b), b)
+        q = np.floor_divide(a, safe)
+        q = q + ((np.remainder(a, safe) != 0) & ((a < 0) != (safe < 0)))
+        q = np.where(safe == -1, np.negative(a), q) if np.issubdtype(a.dtype, np.signedinteger) else q
     return np.where(b == 0, 0, q).astype(a.dtype)
 
 

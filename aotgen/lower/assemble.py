@@ -15,7 +15,15 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def, topological
 from aotgen.ir.graph import Graph, TensorType
 from aotgen.ir.program import (
-    Epilogue, Fill, KernelCall, Layout, Port, Program, Step, Tensor, packed, row_major,
+    Epilogue,
+    Fill,
+    KernelCall,
+    Port,
+    Program,
+    Step,
+    Tensor,
+    packed,
+    row_major,
 )
 from aotgen.lower import claims, fuse, group, library, nest, place, regions, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
@@ -71,7 +79,7 @@ def _distinct(outputs: Sequence[Def]) -> list[Def]:
     seen: set[Def] = set()
     out: list[Def] = []
     for d in outputs:
-        if d.is_source or d in seen or d.call is not None and d.call.kind != "kernel":
+        if d.is_source or d in seen or (d.call is not None and d.call.kind != "kernel"):
             c = define.compute(d.shape, lambda *i, d=d: d[i], d.dtype, d.name)
             c.origin = d.origin if d.origin != CONSTANT else ""
             d = c

@@ -223,7 +223,7 @@ def _slice(v: Value, whole: Tensor, axis: int, backwards: bool, counter: Tensor,
     src = define.source(v.name, whole.shape, whole.dtype)
     trip, at = _place_on(counter, whole.shape[axis], backwards)
     tensors[src], tensors[trip] = whole, counter
-    return define.compute(v.shape, lambda *i: src[(*i[:axis], at, *i[axis:])], v.dtype, v.name)
+    return define.compute(v.shape, lambda *i: src[i[:axis] + (at,) + i[axis:]], v.dtype, v.name)
 
 
 def _list(node: Node, name: str, n: int) -> list[int]:

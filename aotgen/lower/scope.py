@@ -59,10 +59,10 @@ class Scope:
                 outs = self._region(node) if node.op in REGIONS else self._node(node)
             except AotgenError as e:
                 raise e.at(node.where()) from None
-            for v, d in zip(node.outputs, outs, strict=False):
-                if v is not None and d is not None:
-                    d.name = d.name or v.name
-                    self.env[v] = d
+            for result, d in zip(node.outputs, outs, strict=False):
+                if result is not None and d is not None:
+                    d.name = d.name or result.name
+                    self.env[result] = d
         return [self.value(v) for v in self.graph.outputs]
 
     def value(self, v: Value) -> Def:
@@ -80,7 +80,7 @@ class Scope:
         compute_type = dtypes.compute_of(c.dtype).name
         if c.dims is not None:
             return _symbolic(c, compute_type, name)
-        if c.size == 1 and not c.dtype.kind == "s":
+        if c.size == 1 and c.dtype.kind != "s":
             scalar = np.asarray(c.load()).reshape(()).astype(c.dtype.numpy)
             value: Any = float(scalar) if c.dtype.is_float else int(scalar)
             return define.compute(c.shape, lambda *_: expr.const(value, compute_type), c.dtype, name)

@@ -159,7 +159,8 @@ class Builder:
         if not isinstance(terms, int) or size * terms > 16 * KNOWN_LIMIT:
             return None  # a contraction of data, not shape arithmetic
         values = symbolic_values(d, contents)
-        return None if values is None else Constant.of_dims(tuple(values), tuple(map(int, d.shape)), d.dtype)
+        shape = tuple(n for n in d.shape if isinstance(n, int))
+        return None if values is None else Constant.of_dims(tuple(values), shape, d.dtype)
 
     def graph(self, outputs: Sequence[Value]) -> Graph:
         """The finished Graph."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir.define import Def
 from aotgen.ir.graph import Constant, Graph, Node
 from aotgen.ir.index import Dim
-
-if TYPE_CHECKING:
-    from aotgen.ops.builder import Builder
 
 Lowering = Callable[..., Any]
 Key = tuple[str, str]
@@ -199,4 +196,4 @@ def lower_node(ctx: Ctx, inputs: Sequence[Def | None]) -> tuple[Def | None, ...]
     for d in out:
         if d is not None and not d.origin:
             d.origin = ctx.node.origin
-    return out  # type: ignore[no-any-return]
+    return out

@@ -3,8 +3,8 @@
 that leaves the contract.
 
 Each round makes a few evenly spaced tensors outputs and keeps everything between the last good and the first bad one, so
-most of what was fused stays fused. When showing the tensors makes the error vanish, the interval itself is the answer:
-the fault is in how its nodes were fused.
+most of what was fused stays fused. When showing the tensors makes the error vanish, the search goes on with one tensor an
+output at a time.
 """
 
 from __future__ import annotations
@@ -42,20 +42,18 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """``first``: the first tensor that diverges, ``last_good``: the nearest one before it that does not (None: the
-    inputs), ``between``: nodes that may be to blame (one when the search ended), ``error`` of ``first``."""
+    """``first``: the first tensor that diverges and its node, ``error`` its relative error, ``last_good``: the nearest one
+    before it that does not diverge (None: the inputs). ``alone``: it diverges only while no other tensor is an output."""
 
     first: Probe
     last_good: Probe | None
-    between: tuple[Probe, ...]
     error: float
+    alone: bool = False
 
     def __str__(self) -> str:
-        if len(self.between) == 1:
-            return f"first diverging tensor: '{self.first.tensor}' (relative error {self.error:.2e}), made by {self.first.node}"
-        names = ", ".join(p.node for p in self.between[:6]) + (", ..." if len(self.between) > 6 else "")
-        return (f"'{self.first.tensor}' diverges (relative error {self.error:.2e}), but not when the tensors before it are "
-                f"outputs: the fault is in how these nodes are joined: {names}")
+        found = f"first diverging tensor: '{self.first.tensor}' (relative error {self.error:.2e}), made by {self.first.node}"
+        fused = "; it is right when more tensors are outputs: look at what it is fused with or how it is laid out"
+        return found + (fused if self.alone else "")
 
 
 def load_whole(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
@@ -139,18 +137,30 @@ def search(probes: Sequence[Probe], judge: Judge, progress: Callable[[str], None
         progress(f"{high - low} tensors left")
         bad = judge([probes[k].tensor for k in (*inner, high)])
         first = next((k for k in (*inner, high) if probes[k].tensor in bad), None)
-        if first is None:  # showing the tensors cured it: one by one no further
-            alone = judge([probes[high].tensor])
-            if probes[high].tensor not in alone:
-                return None
-            error = alone[probes[high].tensor]
-            break
+        if first is None:
+            return _search_alone(probes, low, high, judge, progress)
         error = bad[probes[first].tensor]
         low = max((k for k in inner if k < first), default=low)
         high = first
         if high - low <= 1:
-            break
-    return Culprit(probes[high], probes[low] if low >= 0 else None, tuple(probes[low + 1 : high + 1]), error)
+            return Culprit(probes[high], probes[low] if low >= 0 else None, error)
+
+
+def _search_alone(probes: Sequence[Probe], low: int, high: int, judge: Judge,
+                  progress: Callable[[str], None]) -> Culprit | None:
+    """The same by halves, with one tensor an output at a time: for faults that looking at more of them cures."""
+    error = judge([probes[high].tensor]).get(probes[high].tensor)
+    if error is None:
+        return None
+    while high - low > 1:
+        progress(f"{high - low} tensors left, one by one")
+        middle = (low + high) // 2
+        found = judge([probes[middle].tensor]).get(probes[middle].tensor)
+        if found is None:
+            low = middle
+        else:
+            high, error = middle, found
+    return Culprit(probes[high], probes[low] if low >= 0 else None, error, alone=True)
 
 
 def _judge(model: onnx.ModelProto, feeds: Mapping[str, Array], options: CompileOptions, threads: int) -> Judge:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def seeded(graph: Graph, seed: int = 0, dims: Mapping[str, int] | None = None) -
                                    hint="give them with --inputs file.npz")
         shape = tuple(extent(d, dims or {}) for d in v.shape)
         rng = np.random.default_rng([seed, zlib.crc32(v.name.encode())])
-        out[v.name] = _contents(rng, v.dtype, shape, lambda v=v: _bounds(v, readers, constants, dims or {}))
+        out[v.name] = _contents(rng, v.dtype, shape, partial(_bounds, v, readers, constants, dims or {}))
     return out
 
 

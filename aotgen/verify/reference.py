@@ -82,7 +82,7 @@ def _place(model: str | Path | onnx.ModelProto, feeds: Mapping[str, Array]) -> P
     return base / "truth" / key[:2] / f"{key}.npz"
 
 
-def _model_bytes(model: str | Path | onnx.ModelProto) -> Iterable[bytes | str | Any]:
+def _model_bytes(model: str | Path | onnx.ModelProto) -> Iterable[bytes]:
     if isinstance(model, onnx.ModelProto):
         yield model.SerializeToString(deterministic=True)
         return

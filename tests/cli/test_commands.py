@@ -12,10 +12,11 @@ import pytest
 
 from aotgen.cli.main import main
 
-TEXT = """<ir_version: 9, opset_import: ["" : 20]> g (float[n,8] x) => (float[n,4] y) <float[8,4] w = {%s}> {
+WEIGHTS = ",".join(f"0.{k}" for k in range(10, 42))
+TEXT = f"""<ir_version: 9, opset_import: ["" : 20]> g (float[n,8] x) => (float[n,4] y) <float[8,4] w = {{{WEIGHTS}}}> {{
     [product] h = MatMul(x, w)
     [act] y = Tanh(h)
-}""" % ",".join(f"0.{k}" for k in range(10, 42))
+}}"""
 TARGET = ["--target", "cpu:scalar"]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,19 @@ def test_inspect_lists_every_problem(tmp_path: Path, capsys: pytest.CaptureFixtu
     problems = " ".join(json.loads(capsys.readouterr().out)["problems"])
     assert "Frob" in problems
     assert "Nicate" in problems
+
+
+def test_warnings_become_notes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def warn(*_: Any, **__: Any) -> driver.Result:
+        for _k in range(2):
+            warnings.warn("a branch cannot run", stacklevel=1)
+        raise UnsupportedError("enough")
+
+    monkeypatch.setattr(driver, "compile_model", warn)
+    assert main(["m.onnx"]) == 1
+    assert capsys.readouterr().err == "note: a branch cannot run\nerror: enough\n"
+    assert main(["m.onnx", "-q"]) == 1
+    assert "note" not in capsys.readouterr().err
 
 
 def test_ops_and_targets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,6 @@ def test_search_finds_the_first(guilty: int, n: int) -> None:
     culprit = bisect.search(probes, judge)
     assert culprit is not None
     assert culprit.first.tensor == f"t{guilty}"
-    assert culprit.between == (probes[guilty],)
     assert culprit.last_good == (probes[guilty - 1] if guilty else None)
     assert max(asked) <= bisect.PROBES + 1
     assert len(asked) <= 7
@@ -62,10 +61,11 @@ def test_search_finds_the_first(guilty: int, n: int) -> None:
 
 def test_search_says_so_when_looking_cures_it() -> None:
     probes = [Probe(f"t{k}", f"Op n{k}") for k in range(9)]
-    culprit = bisect.search(probes, lambda tensors: {"t8": 0.1} if list(tensors) == ["t8"] else {})
+    late = {"t6", "t7", "t8"}
+    culprit = bisect.search(probes, lambda tensors: {t: 0.1 for t in tensors if len(tensors) == 1 and t in late})
     assert culprit is not None
-    assert culprit.between == tuple(probes)
-    assert "joined" in str(culprit)
+    assert (culprit.first, culprit.last_good, culprit.alone) == (probes[6], probes[5], True)
+    assert "fused" in str(culprit)
     assert bisect.search(probes, lambda tensors: {}) is None
 
 

@@ -28,6 +28,14 @@ def test_limit(ort: float | None, default: float, strict: float) -> None:
     assert limit(ort, "strict") == pytest.approx(strict)
 
 
+def test_narrow_types_add_their_own_roundings() -> None:
+    assert limit(1e-7, dtype=np.float16) == pytest.approx(4 * 2**-11)
+    assert limit(1e-7, "strict", ml_dtypes.bfloat16) == pytest.approx(4 * 2**-8)
+    assert limit(None, dtype=np.float16) == pytest.approx(4 * 2**-11)
+    assert limit(0.1, dtype=np.float16) == pytest.approx(0.2)
+    assert limit(0.0, dtype=np.float64) == 1e-6
+
+
 def test_error_is_relative_to_the_largest_magnitude() -> None:
     truth = np.array([1e-9, -200.0, 3.0])
     assert relative_error(np.array([0.0, -200.0, 3.2], np.float32), truth) == pytest.approx(1e-3, rel=1e-5)

@@ -12,7 +12,9 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Dim, Ix, ix
 from aotgen.ir.program import BLOCK, Tensor, packed
+from aotgen.ops.convolution import transposed_extents
 from aotgen.ops.registry import Ctx
+from aotgen.ops.window import windows
 from aotgen.targets.anchors import (
     Candidate,
     Decline,
@@ -21,7 +23,8 @@ from aotgen.targets.anchors import (
     Halo,
     KernelSpec,
     Spatial,
-    lane_split, point,
+    lane_split,
+    point,
     size_hint,
 )
 from aotgen.targets.cpu import tiles
@@ -77,7 +80,7 @@ def _geometry(ctx: Ctx, x: Def, w: Def, out: Def) -> Geometry | Decline:
     kernel = [int(d) for d in w.shape[2:]]  # type: ignore[arg-type]
     stride = ctx.attr_ints("strides", [1] * spatial)
     dilation = ctx.attr_ints("dilations", [1] * spatial)
-    begin = _pads_begin(ctx, x, out, kernel, stride, dilation)
+    begin = _pads_begin(ctx, x, kernel)
     if isinstance(begin, Decline):
         return begin
     halo: list[tuple[int, int]] = [(0, 0), (0, 0)]
@@ -88,39 +91,31 @@ def _geometry(ctx: Ctx, x: Def, w: Def, out: Def) -> Geometry | Decline:
             return Decline("negative padding")
         after = max(0, beyond) if beyond is not None else max(0, (kernel[a] - 1) * dilation[a] - begin[a])
         halo.append((begin[a], after))
-    pad2 = [1] * (2 - spatial)
     return Geometry(
         spatial,
         x.shape[0],
         groups,
-        int(w.shape[1]),
+        int(w.shape[1]),  # type: ignore[arg-type]
         int(w.shape[0]),  # type: ignore[arg-type]
         (out.shape[2] if spatial == 2 else 1, out.shape[-1]),
-        tuple(pad2 + kernel),  # type: ignore[arg-type]
-        tuple(pad2 + stride),
-        tuple(pad2 + dilation),
+        _pair(kernel),
+        _pair(stride),
+        _pair(dilation),
         tuple(halo),
-    )  # type: ignore[arg-type]
+    )
 
 
-def _pads_begin(
-    ctx: Ctx, x: Def, out: Def, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> list[int] | Decline:
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    """One or two spatial values as (h, w); 1-D has h = 1."""
+    return (values[0] if len(values) == 2 else 1, values[-1])
+
+
+def _pads_begin(ctx: Ctx, x: Def, kernel: Sequence[int]) -> list[int] | Decline:
     """Leading padding of each spatial axis, from ``pads`` or ``auto_pad``."""
-    spatial = len(kernel)
-    mode = ctx.attr_str("auto_pad", "NOTSET")
-    if mode in ("NOTSET", "VALID"):
-        return ctx.attr_ints("pads", [0] * 2 * spatial)[:spatial] if mode == "NOTSET" else [0] * spatial
-    begin = []
-    for a in range(spatial):
-        total = (
-            (ix(out.shape[2 + a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] + 1 - x.shape[2 + a]
-        ).const()
-        if total is None:
-            return Decline("auto_pad over an open dim")
-        total = max(total, 0)
-        begin.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
-    return begin
+    before = [w.before for w in windows(ctx, x.shape[2:], kernel)]
+    if not all(isinstance(p, int) for p in before):
+        return Decline("auto_pad over an open dim")
+    return [int(p) for p in before]  # type: ignore[arg-type]
 
 
 def _candidate(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], result: object) -> Candidate | Decline:
@@ -225,9 +220,8 @@ def conv_transpose(
         return Decline("the weights or the image have open or empty extents")
     stride = ctx.attr_ints("strides", [1] * spatial)
     kernel = [int(d) for d in w.shape[2:]]  # type: ignore[arg-type]
-    if ctx.attr_str("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or ctx.has("output_shape"):
-        return Decline("automatic output padding")
-    pads = ctx.attr_ints("pads", [0] * 2 * spatial)[:spatial]
+    before, _ = transposed_extents(ctx, x.shape[2:], kernel, stride, [1] * spatial)
+    pads = [int(p) for p in before]  # type: ignore[arg-type]
     return _transposed(x, w, bias, out, kernel, stride, pads)
 
 
@@ -243,7 +237,6 @@ def _transposed(
     # Enough steps j for every output o = s*j + r - pad (output_padding included).
     steps = [-(-(int(o) + p) // s) for o, p, s in zip(out.shape[2:], pads, stride, strict=True)]  # type: ignore[arg-type]
     halo = tuple((t - 1, max(0, n - int(d))) for t, n, d in zip(taps, steps, x.shape[2:], strict=True))  # type: ignore
-    pad2 = [1] * (2 - spatial)
     geo = Geometry(
         spatial,
         x.shape[0],
@@ -251,11 +244,11 @@ def _transposed(
         ic,
         phases * oc,
         (steps[0] if spatial == 2 else 1, steps[-1]),
-        tuple(pad2 + taps),
+        _pair(taps),
         (1, 1),
         (1, 1),
         ((0, 0), (0, 0), *halo),
-    )  # type: ignore[arg-type]
+    )
 
     def result(acc: Def) -> tuple[Def, ...]:
         def at(*i: Ix) -> expr.E:
@@ -263,7 +256,7 @@ def _transposed(
             for o, p, s in zip(i[2:], pads, stride, strict=True):
                 channel = channel * s + (o + p) % s
                 place.append((o + p) // s)
-            value = acc[(i[0], channel * oc + i[1], *place)]
+            value = acc[tuple([i[0], channel * oc + i[1], *place])]
             return value if bias is None else value + bias[i[1]]
 
         return (define.compute(out.shape, at, out.dtype),)
@@ -283,7 +276,7 @@ def _phase_weights(
             q = (n - 1 - tap) * s + r
             where.append(q)
             inside.append(expr.ge0(k - 1 - q))
-        value = w[(i, c % oc, *reversed(where))]
+        value = w[tuple([i, c % oc, *reversed(where)])]
         return expr.guard(expr.all_(inside), value, expr.const(0.0, "f32"))
 
     return define.compute((phases * oc, ic, *taps), at, w.dtype)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aotgen.core import dtypes
-from aotgen.ir import define, index
+from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Dim, Ix, ix
 from aotgen.ir.program import BLOCK, Tensor, packed
@@ -19,7 +19,8 @@ from aotgen.targets.anchors import (
     KernelSpec,
     Need,
     Strided,
-    lane_split, point,
+    lane_split,
+    point,
     size_hint,
 )
 from aotgen.targets.cpu import tiles
@@ -104,7 +105,7 @@ def _batched(d: Def, lead: list[Dim], cut: int, matrix: tuple[Dim, Dim], row: bo
     groups = (range(cut), range(cut, len(lead)))
     extents = [index.prod_dims(lead[g.start : g.stop]) if any(own[q] != 1 for q in g) else 1 for g in groups]
 
-    def at(g0: Ix, g1: Ix, r: Ix, c: Ix) -> define.E:
+    def at(g0: Ix, g1: Ix, r: Ix, c: Ix) -> expr.E:
         idx: list[Ix] = []
         for g, flat in zip(groups, (g0, g1), strict=True):
             part: list[Ix] = []
@@ -122,7 +123,7 @@ def _batched(d: Def, lead: list[Dim], cut: int, matrix: tuple[Dim, Dim], row: bo
 def _flat_view(d: Def, shape: tuple[Dim, ...]) -> Def:
     """``d`` reshaped (row-major) to ``shape``."""
 
-    def at(*i: Ix) -> define.E:
+    def at(*i: Ix) -> expr.E:
         flat = ix(0)
         for v, extent in zip(i, shape, strict=True):
             flat = flat * extent + v
@@ -139,7 +140,7 @@ def _result(acc: Def, out: Def, lead: list[Dim]) -> Def:
     """The node's output as a view of the accumulator."""
     b1, m, n = acc.shape[1], acc.shape[2], acc.shape[3]
 
-    def at(*i: Ix) -> define.E:
+    def at(*i: Ix) -> expr.E:
         flat = ix(0)
         for v, extent in zip(i, out.shape, strict=True):
             flat = flat * extent + v

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from aotgen.ir.program import BLOCK
 
@@ -53,7 +53,7 @@ def score(rows: int, panels: int, mr: int, nv: int) -> float:
                for m, cm in _cuts(rows, mr) for n, cn in _cuts(panels, nv))
 
 
-@lru_cache(maxsize=None)
+@cache
 def legal(isa: str) -> tuple[tuple[int, int], ...]:
     """Tiles whose accumulators, one row of panels and (off AVX-512) a broadcast fit the registers; 7x4 on 32 registers runs
     at full speed although it is one over."""

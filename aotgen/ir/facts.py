@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What open dims must satisfy for a model to make sense: noted while operators are lowered, checked at the start of a run.
+
+``[a, 4] + [b, 4]`` is valid where ``a == b``, which nobody knows before the dims have values. Lowering goes on as if it were
+so and notes the fact; whoever lowers a whole model listens, and the library refuses dims for which it does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aotgen.ir import index
+from aotgen.ir.index import Dim, Ix
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``value == 0`` where ``equal``, else ``value >= 0``: a polynomial of open dims that every run must satisfy."""
+
+    value: Ix
+    equal: bool
+
+    def sides(self) -> tuple[Ix, Ix]:
+        """Two polynomials of positive terms whose difference is ``value``."""
+        terms = self.value.terms.items()
+        return Ix({m: c for m, c in terms if c > 0}), Ix({m: -c for m, c in terms if c < 0})
+
+    def __str__(self) -> str:
+        left, right = self.sides()
+        return f"{left} {'==' if self.equal else '>='} {right}"
+
+
+_listeners: list[dict[Condition, None]] = []
+
+
+@contextmanager
+def assuming() -> Iterator[dict[Condition, None]]:
+    """Collects the facts noted meanwhile, in order, each once."""
+    found: dict[Condition, None] = {}
+    _listeners.append(found)
+    try:
+        yield found
+    finally:
+        _listeners.remove(found)
+
+
+def assume_equal(a: Dim, b: Dim) -> None:
+    """Note that two extents are equal. Equal ones and listeners absent (types are inferred before lowering): nothing."""
+    difference = index.ix(a) - b
+    if difference.terms and _listeners:
+        leading = next(c for _, c in difference.sorted_terms())
+        _listeners[-1][Condition(difference if leading > 0 else -difference, True)] = None
+
+
+def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:
+    """What must hold so that no extent is negative and no division in one has a negative numerator or divides by zero,
+    where that is not true of all dims in their bounds."""
+    found: dict[Condition, None] = {}
+    for extent in dict.fromkeys(extents):
+        if isinstance(extent, int):
+            continue
+        for atom in extent.walk():
+            if atom.kind in ("div", "mod") and atom.a is not None and atom.b is not None:
+                _at_least(atom.b - 1, found)
+                _at_least(atom.a, found)
+        _at_least(extent, found)
+    return found
+
+
+def _at_least(value: Ix, found: dict[Condition, None]) -> None:
+    if all(a.kind == "dim" for a in value.walk() if a.kind not in ("div", "mod")) and not index.nonneg(value):
+        found[Condition(value, False)] = None
