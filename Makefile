@@ -1,12 +1,18 @@
-# demo, test, test-full, bench, lint, device: each does its own set-up in .venv.
+# demo, test, test-full, bench, lint, device: each does its own set-up in .venv. cmake and ninja, where the machine has
+# none, come with the build requirements of pyproject.toml.
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
+CXX_FILES := $(wildcard kernels/*/*.h runtime/*.h aotgen/native/*.cpp)
 
 .PHONY: demo test test-full bench lint device clean
 
-$(VENV)/ready: pyproject.toml CMakeLists.txt aotgen/native/module.cpp
-	$(PYTHON) -m venv $(VENV)
+# A system Python may lack ensurepip (Debian's python3-venv): virtualenv brings its own.
+$(VENV)/ready: pyproject.toml CMakeLists.txt aotgen/native/module.cpp runtime/cpu_features.h
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m pip install -q --target build/virtualenv virtualenv && \
+	  PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --clear $(VENV); }
 	$(PY) -m pip install -q --upgrade pip
 	$(PY) -m pip install -q -e '.[dev]'
 	touch $@
@@ -15,10 +21,10 @@ demo: $(VENV)/ready            ## compile the digits CNN, verify it, run it in C
 	$(PY) models/demo.py
 
 test: $(VENV)/ready            ## the tests of every change
-	$(PY) -m pytest -n 2 --dist loadfile -m "not full"
+	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not full"
 
 test-full: $(VENV)/ready       ## everything, all real models included
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 bench: $(VENV)/ready           ## our models beside onnxruntime, in pinned interleaved processes
 	$(PY) benchmarks/run.py
@@ -26,7 +32,7 @@ bench: $(VENV)/ready           ## our models beside onnxruntime, in pinned inter
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files 'kernels/*.h' 'runtime/*.h' 'aotgen/native/*.cpp')
+	$(VENV)/bin/clang-format --dry-run --Werror $(CXX_FILES)
 
 device: $(VENV)/ready          ## on a machine with a GPU: correctness of the cuda target
 	$(PY) benchmarks/device.py

@@ -32,6 +32,7 @@ from aotgen.passes import manager, pipeline
 from aotgen.passes.check import checker
 from aotgen.plan import Planned, plan
 from aotgen.targets.base import Target
+from aotgen.targets.user import with_kernels
 from aotgen.toolchain import build as toolchain_build
 
 STAGES = ("import", "passes", "lower", "plan", "emit", "build")
@@ -75,7 +76,7 @@ def compile_model(model: str | Path | onnx.ModelProto, out: Path, options: Compi
     expr.reset()
     run = _Run(hooks)
     family, _, variant = options.target.partition(":")
-    target = targets.load(family).variant(variant)
+    target = with_kernels(targets.load(family).variant(variant), options.kernel_dirs)
     if build or hooks.stop_after not in STAGES[:4]:
         project.check_folder(out)
     with run.stage("import"):

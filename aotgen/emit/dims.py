@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Polynomials of open dims as C++ text: extents, strides, sizes and offsets outside kernels, in 64-bit arithmetic."""
+"""Polynomials of open dims as C++ text: extents, strides, sizes and offsets outside kernels, in 64-bit arithmetic.
+
+C++ divides towards zero where these divide downwards: the same, because a run with a negative numerator is refused
+(``ir.facts.needed_by``).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 from aotgen.core.errors import InternalError
 from aotgen.emit import names
 from aotgen.ir import index
+from aotgen.ir.facts import Condition
 from aotgen.ir.index import Atom, Dim
 
 
@@ -41,6 +46,12 @@ def _rough_atom(a: Atom, struct: str) -> str:
     return f"(({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0)" if a.kind == "div" else f"({rough(a.b, struct)})"
 
 
+def condition(c: Condition, struct: str = "d") -> str:
+    """``c`` as a C++ expression."""
+    left, right = (spell(index.as_dim(side), struct) for side in c.sides())
+    return f"{left} {'==' if c.equal else '>='} {right}"
+
+
 def largest(values: Sequence[Dim], struct: str = "d") -> str:
     """The largest of several sizes."""
     out = spell(values[0], struct)
@@ -54,6 +65,4 @@ def _atom(a: Atom, struct: str) -> str:
         return f"int64_t{{{struct}.{names.member(a.name)}}}"
     if a.kind not in ("div", "mod") or a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
-    if not index.nonneg(a.a):
-        raise InternalError(f"an extent divides {a.a}, which may be negative")
     return f"({spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {spell(a.b, struct)})"

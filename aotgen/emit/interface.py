@@ -49,6 +49,14 @@ class DimRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionRow:
+    """What open dims must satisfy beyond their bounds: over ONNX names (``text``), and a C expression over ``d`` (``test``)."""
+
+    text: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """Everything the header declares, for a library called ``name``."""
 
@@ -56,6 +64,7 @@ class Interface:
     inputs: tuple[PortRow, ...]
     outputs: tuple[PortRow, ...]
     dims: tuple[DimRow, ...]
+    conditions: tuple[ConditionRow, ...] = ()
 
     def member(self, port: Port, output: bool) -> str:
         rows = self.outputs if output else self.inputs
@@ -79,7 +88,8 @@ def interface(program: Program, name: str) -> Interface:
         )
         for a in program.dims
     )
-    return Interface(name, rows[0], rows[1], dims)
+    conditions = tuple(ConditionRow(comment(str(c)), dims_text.condition(c)) for c in program.conditions)
+    return Interface(name, rows[0], rows[1], dims, conditions)
 
 
 def comment(text: str) -> str:

@@ -22,6 +22,7 @@ from aotgen.emit.readme import readme
 from aotgen.emit.render import render
 from aotgen.emit.source import Provenance, Unit
 from aotgen.emit.weights import WeightFiles, choose_mode, write_weights
+from aotgen.ir.program import Refuse
 from aotgen.plan import Planned
 from aotgen.plan import weights as blob
 from aotgen.targets.base import Target
@@ -179,6 +180,7 @@ def _values(
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,
+        "refuses": any(isinstance(s, Refuse) for s in planned.program.walk()),
         "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
         "isas": [

@@ -28,6 +28,7 @@ from aotgen.ir.program import (
     LibraryCall,
     Loop,
     LoopNest,
+    Refuse,
     Step,
     Tensor,
     reads,
@@ -64,6 +65,7 @@ class StepWriter:
             Copy: self._copy,
             If: self._if,
             Loop: self._loop,
+            Refuse: self._refuse,
         }
         for step in steps:
             why = self.storage.planned.barriers.get(step)
@@ -202,6 +204,11 @@ class StepWriter:
                 body.line(f"{a.dtype.c}* const swap{n}_{k} = {x};")
                 body.line(f"{x} = {y};")
                 body.line(f"{y} = swap{n}_{k};")
+
+
+    def _refuse(self, step: Refuse, text: Text) -> None:
+        text.comment(clean_comment(step.why))
+        text.line(f"if (tid == 0) *f.status = {self.storage.face.name}_status_branch;")
 
 
 def descriptor(name: str, rows: Sequence[tuple[str, Dim]]) -> Text:

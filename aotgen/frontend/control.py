@@ -26,13 +26,13 @@ def body_types(draft: Draft) -> BodyTypes:
     return lambda _, graph: [type_of(i.type) for i in graph.input]
 
 
-def nan_body(parent: Builder, name: str, like: Graph) -> Graph:
-    """A body without inputs whose outputs have the types of those of ``like`` and are NaN everywhere."""
+def void_body(parent: Builder, name: str, like: Graph) -> Graph:
+    """A body without inputs whose outputs have the types of those of ``like`` and hold NaN, or 0 where there is none."""
     b = Builder(name, parent)
     outputs = []
     for v in like.outputs:
         extents = b.constant(Constant.of_dims(tuple(v.shape), (len(v.shape),), dtypes.i64), "extents")
-        outputs.append(b.op("Expand", [b.scalar(float("nan"), v.dtype), extents]))
+        outputs.append(b.op("Expand", [b.scalar(float("nan") if v.dtype.is_float else 0, v.dtype), extents]))
     return b.graph(outputs)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -167,7 +166,8 @@ class _Importer:
 
     def _branches(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
         """Both branches of an If. One whose extents contradict each other cannot run at the sizes being compiled (it is
-        meant for others: a second sample rate); it yields NaN, and a warning says so."""
+        meant for others: a second sample rate). The node's attribute ``NAME_refused`` then says why, and a run that takes it
+        returns a status of its own."""
         bodies: dict[str, Graph] = {}
         failed: dict[str, ModelError] = {}
         for name, graph in draft.graphs.items():
@@ -178,10 +178,9 @@ class _Importer:
         if len(bodies) == 1 and len(failed) == 1:
             (name, error), = failed.items()
             (other,) = bodies.values()
-            if all(isinstance(v.type, TensorType) and v.dtype.is_float for v in other.outputs):
-                warnings.warn(f"{draft.where()}: {name} cannot run at these input sizes and yields NaN ({error.message()})",
-                              stacklevel=2)
-                return {name: control.nan_body(frame.builder, draft.graphs[name].name, other), **bodies}
+            if all(isinstance(v.type, TensorType) and v.dtype is not dtypes.string for v in other.outputs):
+                draft.attrs[f"{name}_refused"] = f"{name} cannot run at the sizes compiled for: {error.message()}"
+                return {name: control.void_body(frame.builder, draft.graphs[name].name, other), **bodies}
         for error in failed.values():
             raise error
         return bodies

@@ -16,6 +16,7 @@ from aotgen.core.dtypes import DType
 from aotgen.ir import index
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
+from aotgen.ir.facts import Condition
 from aotgen.ir.graph import Constant
 from aotgen.ir.index import Atom, Dim, Ix
 
@@ -345,7 +346,16 @@ class Loop:
     origin: str = ""
 
 
-Step = LoopNest | KernelCall | LibraryCall | Fill | Copy | If | Loop
+@dataclass(frozen=True, slots=True, eq=False)
+class Refuse:
+    """Make the run return the status ``branch``: what is computed from here on means nothing, for the reason ``why``."""
+
+    name: str
+    why: str
+    origin: str = ""
+
+
+Step = LoopNest | KernelCall | LibraryCall | Fill | Copy | If | Loop | Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +376,8 @@ class Port:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """``steps`` in execution order; ``weights``: contents of every const buffer; ``dims``: open dims, sorted by name."""
+    """``steps`` in execution order; ``weights``: contents of every const buffer; ``dims``: open dims, sorted by name;
+    ``conditions``: what they must satisfy beyond their bounds."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -374,6 +385,7 @@ class Program:
     steps: tuple[Step, ...]
     weights: Mapping[Buffer, Packed]
     dims: tuple[Atom, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     def walk(self) -> Iterator[Step]:
         """Every step, those inside regions included."""

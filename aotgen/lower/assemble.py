@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aotgen.core.errors import InternalError
-from aotgen.ir import define, expr, index
+from aotgen.ir import define, expr, facts, index
 from aotgen.ir.define import Call, Def, topological
 from aotgen.ir.graph import Graph, TensorType
 from aotgen.ir.program import (
@@ -25,7 +25,7 @@ from aotgen.ir.program import (
     packed,
     row_major,
 )
-from aotgen.lower import claims, fuse, group, library, nest, place, regions, schedule
+from aotgen.lower import claims, fuse, group, library, nest, place, regions, requirements, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -54,9 +54,11 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
         tensors[d] = state.buffer(v.name, v.dtype, row_major(v.shape), "input")
         inputs.append(Port(v.name, tensors[d]))
     outputs = [state.buffer(v.name, v.dtype, row_major(v.shape), "output") for v in graph.outputs]
-    steps = lower_scope(scope, state, tensors, outputs)
+    with facts.assuming() as assumed:
+        steps = lower_scope(scope, state, tensors, outputs)
     ports = [Port(v.name, t) for v, t in zip(graph.outputs, outputs, strict=True)]
-    program = Program(name, tuple(inputs), tuple(ports), tuple(steps), dict(state.weights), state.dims)
+    program = Program(name, tuple(inputs), tuple(ports), tuple(steps), dict(state.weights), state.dims,
+                      requirements.conditions(steps, [*inputs, *ports], assumed, state.dims))
     return Lowered(program, tuple(state.log))
 
 

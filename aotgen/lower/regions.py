@@ -17,7 +17,7 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.graph import Graph, Node, Value
 from aotgen.ir.index import Dim, Ix
-from aotgen.ir.program import Copy, If, Loop, LoopNest, Stage, Step, Stmt, Tensor, row_major
+from aotgen.ir.program import Copy, If, Loop, LoopNest, Refuse, Stage, Step, Stmt, Tensor, row_major
 from aotgen.lower import schedule
 from aotgen.lower.scope import Scope
 from aotgen.lower.state import State
@@ -87,7 +87,9 @@ def _if(r: _Region) -> Step:
     sides = []
     for key in ("then_branch", "else_branch"):
         scope, tensors = r.scope(r.node.bodies[key])
-        sides.append(tuple(r.lower_scope(scope, r.state, tensors, outs)))
+        steps = r.lower_scope(scope, r.state, tensors, outs)
+        why = r.node.attrs.get(f"{key}_refused", "")
+        sides.append((Refuse(r.state.unique(f"{r.name}_refuse"), why, r.origin), *steps) if why else tuple(steps))
     return If(r.name, cond, sides[0], sides[1], r.origin)
 
 

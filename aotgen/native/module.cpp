@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Runs one exported NAME_run of a generated library on buffers that Python owns: no copies, the GIL released.
+// Runs one exported NAME_run of a generated library on buffers that Python owns (no copies, the
+// interpreter lock released), times it, and says what this CPU can do.
 #include <dlfcn.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -28,14 +29,15 @@ class Runner {
     if (run_ == nullptr) throw std::runtime_error("no symbol " + symbol + " in " + path);
   }
 
+  // The library's own status: 0 when it ran.
   int run(std::uintptr_t in, std::uintptr_t out, std::uintptr_t call) const {
     py::gil_scoped_release unlocked;
     return invoke(in, out, call);
   }
 
   // Wall-clock nanoseconds of each of `runs` calls, after `warmup` calls that are not counted.
-  std::vector<std::int64_t> time(std::uintptr_t in, std::uintptr_t out, std::uintptr_t call, int warmup,
-                                 int runs) const {
+  std::vector<std::int64_t> time(std::uintptr_t in, std::uintptr_t out, std::uintptr_t call,
+                                 int warmup, int runs) const {
     py::gil_scoped_release unlocked;
     for (int i = 0; i < warmup; ++i) check(invoke(in, out, call));
     std::vector<std::int64_t> ns;
@@ -64,13 +66,51 @@ class Runner {
   RunFn run_ = nullptr;
 };
 
+struct Feature {
+  std::uint32_t bit;
+  const char* name;  // as the Linux kernel spells it in /proc/cpuinfo
+};
+
+constexpr Feature kFeatures[] = {
+    {aot::kCpuSse42, "sse4_2"},
+    {aot::kCpuSsse3, "ssse3"},
+    {aot::kCpuPopcnt, "popcnt"},
+    {aot::kCpuCx16, "cx16"},
+    {aot::kCpuMovbe, "movbe"},
+    {aot::kCpuBmi1, "bmi1"},
+    {aot::kCpuBmi2, "bmi2"},
+    {aot::kCpuAvx, "avx"},
+    {aot::kCpuAvx2, "avx2"},
+    {aot::kCpuFma, "fma"},
+    {aot::kCpuF16c, "f16c"},
+    {aot::kCpuAvxvnni, "avx_vnni"},
+    {aot::kCpuAvx512f, "avx512f"},
+    {aot::kCpuAvx512bw, "avx512bw"},
+    {aot::kCpuAvx512cd, "avx512cd"},
+    {aot::kCpuAvx512dq, "avx512dq"},
+    {aot::kCpuAvx512vl, "avx512vl"},
+    {aot::kCpuAvx512vnni, "avx512_vnni"},
+    {aot::kCpuAvx512bf16, "avx512_bf16"},
+    {aot::kCpuAsimd, "asimd"},
+};
+
+std::vector<std::string> cpu_features() {
+  const std::uint32_t has = aot::cpu_features();
+  std::vector<std::string> names;
+  for (const Feature& f : kFeatures) {
+    if ((has & f.bit) != 0) names.emplace_back(f.name);
+  }
+  return names;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-  m.doc() = "Runs built libraries on NumPy arrays without copies.";
+  m.doc() = "Runs built libraries on NumPy arrays without copies; reads the features of this CPU.";
+  m.def("cpu_features", &cpu_features, "What the CPU and its operating system support, by name.");
   py::class_<Runner>(m, "Runner")
       .def(py::init<const std::string&, const std::string&>(), py::arg("path"), py::arg("symbol"))
       .def("run", &Runner::run, py::arg("inputs"), py::arg("outputs"), py::arg("call"))
-      .def("time", &Runner::time, py::arg("inputs"), py::arg("outputs"), py::arg("call"), py::arg("warmup"),
-           py::arg("runs"));
+      .def("time", &Runner::time, py::arg("inputs"), py::arg("outputs"), py::arg("call"),
+           py::arg("warmup"), py::arg("runs"));
 }

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from aotgen.core.dtypes import DType
-from aotgen.core.errors import ModelError, UnsupportedError
-from aotgen.ir import expr, index
+from aotgen.core.errors import ModelError
+from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
@@ -15,8 +15,8 @@ from aotgen.ops.registry import Ctx
 
 
 def broadcast(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
-    """The common shape: right-aligned, an extent of 1 gives way. Raises ModelError when extents cannot agree and
-    UnsupportedError when that depends on the value of an open dim."""
+    """The common shape: right-aligned, an extent of 1 gives way. Extents that agree only for some values of open dims are
+    assumed equal. Raises ModelError when they cannot agree."""
     rank = max((len(s) for s in shapes), default=0)
     out: list[Dim] = []
     for k in range(rank):
@@ -33,13 +33,11 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
         return a
     if a == 1:
         return b
-    shown = " and ".join(str(list(s)) for s in shapes)
     if never_equal(a, b):
+        shown = " and ".join(str(list(s)) for s in shapes)
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
-    raise UnsupportedError(
-        f"shapes {shown} broadcast only for some values of {a} and {b}",
-        hint="fix those dims with --dim, or name them alike",
-    )
+    facts.assume_equal(a, b)
+    return b if isinstance(b, int) else a
 
 
 def never_equal(a: Dim, b: Dim) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aotgen.core.errors import ModelError
-from aotgen.ir import expr, index
+from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, between, const, fn, guard, ix_value, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
@@ -87,6 +87,7 @@ def reshape(ctx: Ctx, x: Def, shape: Def) -> Def:
     total = index.prod_dims(wanted)
     if isinstance(total, int) and isinstance(x.size, int) and total != x.size:
         raise ModelError(f"cannot reshape {list(x.shape)} ({x.size} elements) to {wanted} ({total})")
+    facts.assume_equal(x.size, total)
     return reshaped(x, wanted)
 
 
@@ -104,6 +105,8 @@ def squeeze(ctx: Ctx, x: Def, axes: Def | None = None) -> Def:
     gone = set(ctx.axes(1, x.rank, [k for k, d in enumerate(x.shape) if d == 1]))
     if any(isinstance(x.shape[k], int) and x.shape[k] != 1 for k in gone):
         raise ModelError(f"cannot squeeze axes {sorted(gone)} of shape {list(x.shape)}")
+    for k in gone:
+        facts.assume_equal(x.shape[k], 1)
     shape = [d for k, d in enumerate(x.shape) if k not in gone]
 
     def f(*i: Ix) -> E:

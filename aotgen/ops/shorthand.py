@@ -11,7 +11,7 @@ import numpy as np
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
-from aotgen.ir import index
+from aotgen.ir import facts, index
 from aotgen.ir.graph import Constant, Graph, Value
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
@@ -102,8 +102,10 @@ class Sub:
 
 
 def same_dim(a: Dim, b: Dim, what: str) -> Dim:
-    """The extent two axes share. Raises ModelError when they provably differ; a known extent wins over an open one."""
+    """The extent two axes share, assumed equal where nobody knows; a known extent wins over an open one. Raises ModelError
+    when they differ."""
     a, b = index.as_dim(a), index.as_dim(b)
     if isinstance(a, int) and isinstance(b, int) and a != b:
         raise ModelError(f"{what}: extents {a} and {b} differ")
+    facts.assume_equal(a, b)
     return b if isinstance(a, Ix) and isinstance(b, int) else a

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aotgen.core.errors import ModelError
-from aotgen.ir import index
+from aotgen.ir import facts, index
 from aotgen.ir.define import Call, Def, call, compute
 from aotgen.ir.expr import E, ge0, guard
 from aotgen.ir.index import Dim, Ix, as_dim, ix
@@ -123,6 +123,7 @@ def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
         parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
         if isinstance(d, int) and d != sum(parts):
             raise ModelError(f"parts {parts} do not add up to {d}")
+        facts.assume_equal(d, index.as_dim(sum(parts, ix(0))))
     else:
         parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
     out, begin = [], ix(0)
@@ -158,6 +159,9 @@ def concatenated(xs: Sequence[Def], axis: int) -> Def:
             if k != axis
         ):
             raise ModelError(f"cannot concatenate {[list(x.shape) for x in xs]} along axis {axis}")
+        for k, (a, b) in enumerate(zip(x.shape, first.shape, strict=True)):
+            if k != axis:
+                facts.assume_equal(a, b)
     total = ix(0)
     parts: list[tuple[Ix, Def]] = []
     for x in xs:

@@ -26,6 +26,7 @@ from aotgen.ir.program import (
     Loop,
     LoopNest,
     Program,
+    Refuse,
     Step,
     Stmt,
     Tensor,
@@ -153,6 +154,8 @@ def _renamed(step: Step, renamed: Mapping[Buffer, Buffer]) -> Step:
         return replace(step, dst=one(step.dst), src=one(step.src))
     if isinstance(step, If):
         return replace(step, cond=one(step.cond), then_steps=body(step.then_steps), else_steps=body(step.else_steps))
+    if isinstance(step, Refuse):
+        return step
     trips = one(step.trips) if isinstance(step.trips, Tensor) else step.trips
     return replace(
         step,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aotgen import native
 from aotgen.core import dtypes
 from aotgen.core.errors import AotgenError, ToolchainError, UsageError
 from aotgen.toolchain.compiler import read_manifest
@@ -48,6 +49,8 @@ class Library:
             self._lib = ctypes.CDLL(str(path.resolve()))
         except OSError as error:
             raise ToolchainError(f"{path} cannot be loaded: {error}") from error
+        fast = native.module
+        self._runner = fast.Runner(str(path.resolve()), f"{self.name}_run") if fast else None
         self._declare()
         self._workspace = aligned(0)
         self._weights = self._map_weights(folder)
@@ -166,23 +169,33 @@ class Library:
 
 
 class Prepared:
-    """A library bound to its arguments: ``run`` costs one foreign call."""
+    """A library bound to its arguments: ``run`` costs one foreign call, through ``aotgen._native`` where there is one, else
+    through ctypes."""
 
     def __init__(self, library: Library, call: Any, inputs: Any, outputs: Any, arrays: Arrays, kept: list[Any]) -> None:
         self._library, self._kept, self.outputs = library, kept, arrays
         self._args = ctypes.byref(inputs), ctypes.byref(outputs), ctypes.byref(call)
         self._structs = inputs, outputs, call
+        self._at = tuple(ctypes.addressof(block) for block in self._structs)
         self._run = library._function("run")
 
     def run(self) -> None:
-        """One inference."""
-        status = self._run(*self._args)
+        """One inference. Raises RunError when the library refuses."""
+        runner = self._library._runner
+        status = runner.run(*self._at) if runner else self._run(*self._args)
         if status != 0:
             text = self._library._function("status_str")(status)
             raise RunError(f"{self._library.name}_run: {text.decode()}", status)
 
     def time(self, runs: int) -> list[float]:
-        """Seconds of each of ``runs`` inferences."""
+        """Seconds of each of ``runs`` inferences. Raises RunError when the library refuses."""
+        runner = self._library._runner
+        if runner:
+            try:
+                return [ns * 1e-9 for ns in runner.time(*self._at, 0, runs)]
+            except RuntimeError:
+                self.run()  # says why in the library's own words
+                raise
         out = []
         for _ in range(runs):
             start = time.perf_counter()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What open dims must satisfy for a Program to run: the facts lowering assumed, and that no extent is negative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from aotgen.ir import index
+from aotgen.ir.facts import Condition, needed_by
+from aotgen.ir.index import Atom, Dim
+from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, reads, walk_steps, writes
+
+
+def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom],
+               ) -> tuple[Condition, ...]:
+    """Each condition once, those on sizes first: the assumed ones may divide by what they keep positive. Those that speak
+    of extents known only at run time are left out: what computes such an extent answers for it."""
+    if not dims:
+        return ()
+    known = set(dims)
+    extents = [d for p in ports for d in p.tensor.shape]
+    extents += [d for s in walk_steps(steps) for d in _extents(s)]
+    found = needed_by([d for d in extents if not isinstance(d, int)])
+    for c in assumed:
+        found.update(needed_by([c.value + 0]) if not c.equal else {})
+        found[c] = None
+    return tuple(c for c in found if known.issuperset(index.dims_of(c.value)))
+
+
+def _extents(step: Step) -> Iterator[Dim]:
+    """Extents a step is made of."""
+    for t in (*reads(step), *writes(step)):
+        yield from t.shape
+    if isinstance(step, LoopNest):
+        yield from (d for t in step.temps for d in t.shape)
+    elif isinstance(step, KernelCall):
+        yield from (d for t in step.epilogue.tensors.values() for d in t.shape)
+    elif isinstance(step, Loop) and not isinstance(step.trips, (int,)) and isinstance(step.trips, index.Ix):
+        yield step.trips
