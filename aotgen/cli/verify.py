@@ -12,7 +12,7 @@ from pathlib import Path
 from aotgen import driver
 from aotgen.cli import arguments
 from aotgen.cli.console import Console
-from aotgen.core.errors import AotgenError, MismatchError, UsageError
+from aotgen.core.errors import MismatchError, UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.toolchain.loader import Library
 from aotgen.verify import Report, verify
@@ -123,6 +123,6 @@ def _trace(model: str, report: Report, options: CompileOptions, console: Console
     console.say("searching for the first tensor that diverges")
     try:
         culprit = bisect(model, worst.name, report.feeds, options, threads=case.threads, progress=console.stage)
-    except AotgenError as e:
-        return f"the first diverging tensor could not be found: {e.reason}"
+    except Exception as e:  # whatever the search runs into, the mismatch is the news
+        return f"the first diverging tensor could not be found: {e}"
     return str(culprit) if culprit else "the output is right when compiled alone: the fault depends on the other outputs"

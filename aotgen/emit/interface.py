@@ -66,6 +66,12 @@ class Interface:
     dims: tuple[DimRow, ...]
     conditions: tuple[ConditionRow, ...] = ()
 
+    @property
+    def dims_error(self) -> str:
+        """What the status ``dims`` means, as a C string literal."""
+        also = ", or it is not so that " if self.conditions else ""
+        return literal(f"a dim is outside its bounds{also}{' and '.join(c.text for c in self.conditions)}")
+
     def member(self, port: Port, output: bool) -> str:
         rows = self.outputs if output else self.inputs
         return next(r.member for r in rows if r.name == port.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,8 +19,12 @@ from aotgen.ir import index
 from aotgen.ir.index import Atom, Ix
 from aotgen.ir.scalar import OPS
 
-if TYPE_CHECKING:
-    from aotgen.ir.define import Def
+
+class Readable(Protocol):
+    """What can be loaded from: ``define.Def``, of which this module knows no more."""
+
+    name: str
+    dtype: dtypes.DType
 
 STRUCTURAL = ("const", "load", "ix", "ge0", "guard", "select", "cast")
 _table: dict[Any, E] = {}
@@ -165,7 +169,7 @@ def false() -> E:
     return const(False, "bool")
 
 
-def load(d: Def, idx: tuple[Ix, ...]) -> E:
+def load(d: Readable, idx: tuple[Ix, ...]) -> E:
     """The element of ``d`` at a logical index."""
     return _cons("load", (), dtypes.compute_of(d.dtype).name, (d, idx))
 
@@ -376,7 +380,7 @@ def mk(op: str, args: tuple[E, ...], dtype: str, attr: Any) -> E:
 def rebuild(
     e: E,
     env: Mapping[Atom, Ix],
-    on_load: Callable[[Def, tuple[Ix, ...]], E | None] | None = None,
+    on_load: Callable[[Any, tuple[Ix, ...]], E | None] | None = None,
     memo: dict[E, E] | None = None,
 ) -> E:
     """``e`` with variables replaced by ``env`` and each load offered to ``on_load`` (None: keep it), simplified."""

@@ -59,16 +59,21 @@ def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:
     where that is not true of all dims in their bounds."""
     found: dict[Condition, None] = {}
     for extent in dict.fromkeys(extents):
-        if isinstance(extent, int):
-            continue
-        for atom in extent.walk():
-            if atom.kind in ("div", "mod") and atom.a is not None and atom.b is not None:
-                _at_least(atom.b - 1, found)
-                _at_least(atom.a, found)
-        _at_least(extent, found)
+        found.update(needed_to_divide(extent))
+        _at_least(index.ix(extent), found)
+    return found
+
+
+def needed_to_divide(value: Dim) -> dict[Condition, None]:
+    """What must hold for the divisions in ``value``."""
+    found: dict[Condition, None] = {}
+    for atom in index.ix(value).walk():
+        if atom.kind in ("div", "mod") and atom.a is not None and atom.b is not None:
+            _at_least(atom.b - 1, found)
+            _at_least(atom.a, found)
     return found
 
 
 def _at_least(value: Ix, found: dict[Condition, None]) -> None:
-    if all(a.kind == "dim" for a in value.walk() if a.kind not in ("div", "mod")) and not index.nonneg(value):
+    if not index.nonneg(value):
         found[Condition(value, False)] = None

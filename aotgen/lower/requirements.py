@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
-from aotgen.ir import index
-from aotgen.ir.facts import Condition, needed_by
-from aotgen.ir.index import Atom, Dim
-from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, reads, walk_steps, writes
+from aotgen.ir.facts import Condition, needed_by, needed_to_divide
+from aotgen.ir.index import Atom, Dim, Ix
+from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, Tensor, reads, walk_steps, writes
 
 
 def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom],
@@ -20,11 +19,15 @@ def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[C
     known = set(dims)
     extents = [d for p in ports for d in p.tensor.shape]
     extents += [d for s in walk_steps(steps) for d in _extents(s)]
-    found = needed_by([d for d in extents if not isinstance(d, int)])
+    found = needed_by(extents)
     for c in assumed:
-        found.update(needed_by([c.value + 0]) if not c.equal else {})
+        found.update(needed_to_divide(c.value))
         found[c] = None
-    return tuple(c for c in found if known.issuperset(index.dims_of(c.value)))
+    return tuple(c for c in found if _only_of(c.value, known))
+
+
+def _only_of(value: Ix, dims: Set[Atom]) -> bool:
+    return all(a.kind in ("div", "mod") or a in dims for a in value.walk())
 
 
 def _extents(step: Step) -> Iterator[Dim]:
@@ -35,5 +38,5 @@ def _extents(step: Step) -> Iterator[Dim]:
         yield from (d for t in step.temps for d in t.shape)
     elif isinstance(step, KernelCall):
         yield from (d for t in step.epilogue.tensors.values() for d in t.shape)
-    elif isinstance(step, Loop) and not isinstance(step.trips, (int,)) and isinstance(step.trips, index.Ix):
+    elif isinstance(step, Loop) and not isinstance(step.trips, Tensor):
         yield step.trips

@@ -19,6 +19,7 @@ from aotgen.toolchain.compiler import read_manifest
 
 Arrays = dict[str, NDArray[Any]]
 ALIGN = 64
+BAD_DIMS = 2  # the status of dims out of bounds, or that do not fit each other
 
 
 class RunError(AotgenError):
@@ -128,7 +129,14 @@ class Library:
     def _shape(self, kind: str, call: Any, number: int) -> tuple[int, ...]:
         shape = (ctypes.c_int64 * 8)()
         rank = self._function(f"{kind}_shape")(ctypes.byref(call), ctypes.c_int(number), shape)
-        return tuple(shape[: max(rank, 0)])
+        if rank < 0:
+            raise self.refusal(BAD_DIMS)
+        return tuple(shape[:rank])
+
+    def refusal(self, status: int) -> RunError:
+        """The error for a status that is not ``ok``."""
+        text = self._function("status_str")(status)
+        return RunError(f"{self.name}_run: {text.decode()}", status)
 
     def _bind_inputs(self, call: Any, inputs: Mapping[str, NDArray[Any]]) -> tuple[Any, list[NDArray[Any]]]:
         bound, kept = self._Inputs(), []
@@ -184,8 +192,7 @@ class Prepared:
         runner = self._library._runner
         status = runner.run(*self._at) if runner else self._run(*self._args)
         if status != 0:
-            text = self._library._function("status_str")(status)
-            raise RunError(f"{self._library.name}_run: {text.decode()}", status)
+            raise self._library.refusal(status)
 
     def time(self, runs: int) -> list[float]:
         """Seconds of each of ``runs`` inferences. Raises RunError when the library refuses."""

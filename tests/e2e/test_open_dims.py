@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compiled once with open dims, run at many sizes; dims that do not fit each other are refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import aotgen
+from aotgen.core.errors import ModelError, UsageError
+from aotgen.toolchain.loader import RunError
+from tests.e2e.harness import check, compare, expected, literal, normal, parsed, real
+
+DIMS = 2  # NAME_status_dims
+ADD = "g (float[a,4] x, float[b,4] y) => (float[a,4] z) { z = Add(x, y) }"
+
+
+def test_two_names_for_one_extent(tmp_path: Path) -> None:
+    """Nobody can tell while compiling whether a == b: runs where it holds, else a status."""
+    model = parsed(ADD)
+    loaded = check(model, [{"x": normal(n, 4), "y": normal(n, 4, seed=1)} for n in (1, 3, 40)], tmp_path, dynamic=True)
+    with pytest.raises(RunError, match="a == b") as caught:
+        loaded({"x": normal(3, 4), "y": normal(5, 4)})
+    assert caught.value.status == DIMS
+    assert "a == b" in (tmp_path / "libm/include/m.h").read_text("utf-8")
+
+
+def test_extents_that_cannot_agree(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be broadcast"):
+        aotgen.compile(parsed(ADD), tmp_path / "libm", dims={"a": (2, 3), "b": (4, 8)})
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("g (float[a,b] x, float[c,4] y) => (float[a,4] z) { z = MatMul(x, y) }", "b == c"),
+        ("g (float[a,b] x, float[a,c] y) => (float[d,b] z) { z = Concat<axis=0>(x, y) }", "b == c"),
+        ("g (float[a,b] x, float[c,4] y) => (float[a,4] z) { t = Transpose(x) z = Gemm<transA=1>(t, y) }", "b == c"),
+    ],
+)
+def test_shared_extents(tmp_path: Path, text: str, condition: str) -> None:
+    feeds = []
+    for a, b in ((1, 1), (5, 3), (2, 33)):
+        shape = (a, b) if "Concat" in text else (b, 4)
+        feeds.append({"x": normal(a, b), "y": normal(*shape, seed=1)})
+    loaded = check(parsed(text), feeds, tmp_path, dynamic=True)
+    wrong = {"x": normal(2, 3), "y": normal(2, 4)}
+    with pytest.raises(RunError, match=condition):
+        loaded(wrong)
+
+
+def test_a_reshape_that_must_divide(tmp_path: Path) -> None:
+    model = parsed("g (float[n,2] x) => (float[m,3] y) <int64[2] s = {-1, 3}> { r = Reshape(x, s) y = Relu(r) }")
+    loaded = check(model, [{"x": normal(n, 2)} for n in (3, 6, 30)], tmp_path, dims={"n": (1, 64)})
+    with pytest.raises(RunError):
+        loaded({"x": normal(4, 2)})
+
+
+def test_an_image_too_small_for_the_window(tmp_path: Path) -> None:
+    model = parsed("""g (float[n,3,h,w] x) => (float[n,5,p,q] y) <%s> {
+        c = Conv<strides=[2,2]>(x, k) y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c) }""" % literal("k", normal(5, 3, 3, 3)))
+    sizes = ((1, 9, 11), (2, 17, 8), (3, 32, 33))
+    loaded = check(model, [{"x": normal(n, 3, h, w)} for n, h, w in sizes], tmp_path, dynamic=True)
+    with pytest.raises(RunError) as caught:
+        loaded({"x": normal(1, 3, 2, 9)})
+    assert caught.value.status == DIMS
+
+
+def test_bounds(tmp_path: Path) -> None:
+    model = parsed("g (float[n,s] x) => (float[n,s] y) { y = Softmax(x) }")
+    loaded = check(model, [{"x": normal(n, s)} for n, s in ((1, 1), (4, 17), (2, 64))], tmp_path,
+                   dims={"n": (1, 4), "s": (1, 64)})
+    for shape in ((5, 8), (1, 65)):
+        with pytest.raises(UsageError, match="compiled for 1 to"):
+            loaded({"x": normal(*shape)})
+
+
+def test_sizes_follow_the_dims(tmp_path: Path) -> None:
+    """The workspace and the outputs are as large as these dims need, not as the largest."""
+    model = parsed("""g (float[n,32] x) => (float[n,64] y) <%s> { a = MatMul(x, w) b = Softmax(a) y = Concat<axis=1>(b, a) }"""
+                   % literal("w", normal(32, 32)))
+    library = check(model, [{"x": normal(7, 32)}], tmp_path, dims={"n": (1, 1000)}).library
+    small, large = (library.prepare({"x": normal(n, 32)}) for n in (1, 1000))
+    assert small.outputs["y"].shape == (1, 64) and large.outputs["y"].shape == (1000, 64)
+    assert small._structs[2].workspace_size < 4096 < large._structs[2].workspace_size
+
+
+def test_minilm(tmp_path: Path) -> None:
+    folder = real("minilm_l2_v2k_fp32")
+    model = folder / "model.onnx"
+    loaded = aotgen.compile(model, tmp_path / "libm", dims={"batch": (1, 4), "seq": (1, 512)}).load()
+    for n in ("", "_1"):
+        inputs, want = dict(np.load(folder / f"inputs{n}.npz")), dict(np.load(folder / f"outputs{n}.npz"))
+        for threads in (1, 2):
+            compare(loaded(inputs, threads=threads), want, 1e-5)
+    random = np.random.default_rng(0)
+    for shape in ((1, 1), (4, 65), (2, 512)):
+        ids = random.integers(0, 2048, shape)
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        compare(loaded(inputs, threads=2), expected(model, inputs), 1e-5)
+    with pytest.raises(UsageError, match="512"):
+        ids = np.zeros((1, 513), np.int64)
+        loaded({"input_ids": ids, "attention_mask": ids, "token_type_ids": ids})
+
+
+@pytest.mark.full
+def test_ppocr(tmp_path: Path) -> None:
+    folder = real("ppocr_cls_v4")
+    model = folder / "model.onnx"
+    loaded = aotgen.compile(model, tmp_path / "libm", dynamic=True).load()
+    for n in ("", "_1"):
+        inputs, want = dict(np.load(folder / f"inputs{n}.npz")), dict(np.load(folder / f"outputs{n}.npz"))
+        for threads in (1, 2):
+            compare(loaded(inputs, threads=threads), want, 1e-5)
+    for shape in ((1, 3, 32, 100), (3, 3, 64, 33)):
+        inputs = {"x": normal(*shape)}
+        compare(loaded(inputs, threads=2), expected(model, inputs), 1e-4)
