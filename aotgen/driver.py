@@ -25,7 +25,9 @@ from aotgen.emit import project
 from aotgen.emit.source import Provenance
 from aotgen.ir import expr, index
 from aotgen.ir.graph import Graph
+from aotgen.ir.print_program import print_program
 from aotgen.ir.printer import print_graph
+from aotgen.ir.program import Program
 from aotgen.lower import assemble
 from aotgen.lower.scope import Choice
 from aotgen.passes import manager, pipeline
@@ -87,8 +89,10 @@ def compile_model(model: str | Path | onnx.ModelProto, out: Path, options: Compi
         return Result(graph, None, (), None, run.seconds)
     with run.stage("lower"):
         lowered = assemble.lower(graph, target.rules, options.name)
+        run.show("lower", lowered.program)
     with run.stage("plan"):
         planned = plan(lowered.program)
+        run.show("plan", planned.program)
     if run.stops("lower", "plan"):
         return Result(graph, planned, lowered.choices, None, run.seconds)
     with run.stage("emit"):
@@ -146,10 +150,19 @@ class _Run:
         check = checker(h.echo) if h.check_each else None
         return manager.Hooks(sorted(h.print_ir_after), h.dump_dir, h.timing, h.stop_after or "", check, write=h.echo)
 
+    def show(self, stage: str, program: Program) -> None:
+        """Print and dump ``program`` where the hooks ask for it."""
+        h = self.hooks
+        if h.print_ir_after & {stage, "all"}:
+            h.echo(f"// after {stage}\n{print_program(program)}")
+        if h.dump_dir is not None:
+            h.dump_dir.mkdir(parents=True, exist_ok=True)
+            (h.dump_dir / f"{stage}.program").write_text(print_program(program), encoding="utf-8")
+
     def report(self) -> None:
         if self.hooks.timing:
             for name, t in self.seconds.items():
                 self.hooks.echo(f"{t * 1000:9.1f} ms  {name}")
 
 
-__all__ = ["STAGES", "Hooks", "Result", "compile_model", "import_graph", "lower_graph", "print_graph"]
+__all__ = ["STAGES", "Hooks", "Result", "compile_model", "import_graph", "lower_graph", "print_graph", "print_program"]

@@ -21,9 +21,9 @@ FLOORS = {
     "emit": 6,
     "toolchain": 7, "driver": 7, "api": 7,
     "verify": 8, "bench": 8,
-    "cli": 9,
+    "cli": 9, "__main__": 9,
 }  # fmt: skip
-TOP = "aotgen"  # the package itself: names what users import
+TOP = "aotgen"  # the package itself: hands out the API
 
 
 def modules() -> dict[str, Path]:
@@ -31,7 +31,7 @@ def modules() -> dict[str, Path]:
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         out[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return out
+    return {**out, "aotgen._native": PACKAGE / "_native.pyi"}
 
 
 MODULES = modules()
@@ -39,7 +39,7 @@ MODULES = modules()
 
 def floor(module: str) -> int:
     parts = module.split(".")
-    return FLOORS[parts[1]] if len(parts) > 1 else max(FLOORS.values())
+    return FLOORS[parts[1] if len(parts) > 1 else "api"]
 
 
 def imports(tree: ast.Module, *, at_start: bool, known: dict[str, Path] = MODULES) -> set[str]:
@@ -94,8 +94,7 @@ def test_every_module_has_a_floor() -> None:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_down(module: str) -> None:
-    if module != TOP:
-        assert not upward(module, TREES[module])
+    assert not upward(module, TREES[module])
 
 
 def test_no_cycles() -> None:

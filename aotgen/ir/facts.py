@@ -54,6 +54,12 @@ def assume_equal(a: Dim, b: Dim) -> None:
         _listeners[-1][Condition(difference if leading > 0 else -difference, True)] = None
 
 
+def assume_nonneg(value: Ix) -> None:
+    """Note that a polynomial of open dims is not negative, where that is not true of all dims in their bounds."""
+    if value.const() is None and _listeners:
+        _at_least(value, _listeners[-1])
+
+
 def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:
     """What must hold so that no extent is negative and no division in one has a negative numerator or divides by zero,
     where that is not true of all dims in their bounds."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aotgen.core.errors import ModelError
-from aotgen.ir import expr, index
+from aotgen.ir import expr, facts, index
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.registry import Ctx
@@ -97,6 +97,8 @@ def _window(
             out = (size + before + stride - 1) // stride
     else:
         out = (before + after + size - reach) // stride + 1
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        facts.assume_nonneg(before + after + size - reach)  # the window fits
     if (c := out.const()) is not None and c < 0:
         raise ModelError(f"a window of {reach} elements does not fit into {extent} with pads {pads}")
     return Window(
