@@ -106,6 +106,9 @@ class ScalarPrinter:
             return self.dialect.convert_index(COMPUTE_CTYPE[e.dtype], self.index(e.args[0].attr, scope))
         if e.op == "cast":
             return self.dialect.cast(dtypes.of(e.attr), e.args[0].dtype, self.value(e.args[0], scope))
+        if e.op == "bitcast":
+            source, to = map(dtypes.of, e.attr.split(":"))
+            return self.dialect.bitcast(source, to, self.value(e.args[0], scope))
         if e.op == "and" and self._index_only(e):
             left, right = (self.value(a, scope) for a in e.args)
             return Code(f"{left.at(AND)} && {right.at(AND)}", AND)

@@ -26,7 +26,7 @@ class Readable(Protocol):
     name: str
     dtype: dtypes.DType
 
-STRUCTURAL = ("const", "load", "ix", "ge0", "guard", "select", "cast")
+STRUCTURAL = ("const", "load", "ix", "ge0", "guard", "select", "cast", "bitcast")
 _table: dict[Any, E] = {}
 
 
@@ -37,6 +37,7 @@ class E:
     type of the Def's storage. ``ix``: attr an ``Ix``, an integer value. ``ge0``: attr an ``Ix``, a bool.
     ``guard(c, a, b)`` evaluates only the chosen side (its arms may hold out-of-range loads and are never hoisted);
     ``select(c, a, b)`` evaluates both. ``cast``: attr is the *storage* type name whose range and rounding apply.
+    ``bitcast``: attr names two storage types of one width, ``f32:i32``: the bits of the first read as the second.
     """
 
     __slots__ = ("op", "args", "dtype", "attr", "_vars", "_size")
@@ -236,6 +237,28 @@ def cast(a: E, to: dtypes.DType | str) -> E:
     return _cons("cast", (a,), target, t.name)
 
 
+def bitcast(a: E, source: dtypes.DType, to: dtypes.DType) -> E:
+    """The bits of ``a``, an element stored as ``source``, read as an element of type ``to`` of the same width."""
+    if source.bits != to.bits or a.dtype != source.compute:
+        raise InternalError(f"bits of {source} (held as {a.dtype}) read as {to}")
+    if source is to:
+        return a
+    if a.op == "const":
+        bits = np.asarray(a.attr).astype(source.numpy).reshape(1)
+        return const(reread(bits, source, to)[0].item(), to.compute)
+    return _cons("bitcast", (a,), to.compute, f"{source}:{to}")
+
+
+def reread(a: Any, source: dtypes.DType, to: dtypes.DType) -> Any:
+    """An array stored as ``source`` with its bits read as ``to``. Types below a byte are one byte each in NumPy."""
+    if source.bits >= 8:
+        return np.ascontiguousarray(a).view(to.numpy)
+    raw = np.asarray(a).astype(np.int64) & ((1 << source.bits) - 1) if source.is_integer else a.view(np.uint8)
+    if not to.is_integer:
+        return raw.astype(np.uint8).view(to.numpy)
+    return (np.where(raw >> (to.bits - 1) == 1, raw - (1 << to.bits), raw) if to.kind == "i" else raw).astype(to.numpy)
+
+
 def cast_value(value: Any, to: dtypes.DType) -> Any:
     """One Python scalar converted as the ``cast`` node converts it: floats to integers truncate and saturate at 32
     and 64 bits (below 0 as signed, then wrapped), NaN becomes 0, narrower integers wrap."""
@@ -374,6 +397,8 @@ def mk(op: str, args: tuple[E, ...], dtype: str, attr: Any) -> E:
         return ge0(attr)
     if op == "cast":
         return cast(args[0], attr)
+    if op == "bitcast":
+        return bitcast(args[0], *map(dtypes.of, attr.split(":")))
     return _choose(op, *args)
 
 

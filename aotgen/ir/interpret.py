@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import InternalError
-from aotgen.ir import define, index
+from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
@@ -74,6 +74,12 @@ def cast_array(a: Array, to: DType, wide: bool = False) -> Array:
         if a.dtype.kind == "f":
             a = _saturate(a, to)
         return a.astype(to.numpy).astype(target) if to.bits >= 8 else _wrap(a, to).astype(target)
+
+
+def bitcast_array(a: Array, types: str) -> Array:
+    """``a`` as a ``bitcast`` node reads it; ``types``: the node's attribute."""
+    source, to = (dtypes.of(name) for name in types.split(":"))
+    return np.asarray(expr.reread(a.astype(source.numpy), source, to))
 
 
 def _saturate(a: Array, to: DType) -> Array:
@@ -285,6 +291,8 @@ class _Frame:
             return np.where(*args)
         if e.op == "cast":
             return cast_array(args[0], dtypes.of(e.attr), self.run.wide)
+        if e.op == "bitcast":
+            return bitcast_array(args[0], e.attr).astype(t)
         return np.asarray(OPS[e.op].numpy(*args))
 
     def _guard(self, e: E, mask: Array | None) -> Array:

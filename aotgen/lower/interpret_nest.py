@@ -21,7 +21,7 @@ from aotgen.ir import index
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
-from aotgen.ir.interpret import cast_array
+from aotgen.ir.interpret import bitcast_array, cast_array
 from aotgen.ir.program import LANES, Buffer, LoopNest, Stage, Stmt, row_major
 from aotgen.ir.scalar import OPS
 
@@ -172,6 +172,8 @@ class _Machine:
                 return args[1] if args[0] else args[2]
             if e.op == "cast":
                 return cast_array(np.asarray(args[0]), dtypes.of(e.attr))
+            if e.op == "bitcast":
+                return bitcast_array(np.asarray(args[0]).reshape(1), e.attr).astype(t)[0]
             return np.asarray(OPS[e.op].numpy(*args)).astype(t)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 
+from aotgen.core.errors import UnsupportedError
 from aotgen.ir.facts import Condition, needed_by, needed_to_divide
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, Tensor, reads, walk_steps, writes
@@ -12,13 +13,16 @@ from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, Tensor, re
 
 def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom],
                ) -> tuple[Condition, ...]:
-    """Each condition once, those on sizes first: the assumed ones may divide by what they keep positive. Those that speak
-    of extents known only at run time are left out: what computes such an extent answers for it."""
-    if not dims:
-        return ()
+    """Each condition once, those on sizes first: the assumed ones may divide by what they keep positive.
+    Raises UnsupportedError where an extent is known only when a step has run."""
     known = set(dims)
     extents = [d for p in ports for d in p.tensor.shape]
-    extents += [d for s in walk_steps(steps) for d in _extents(s)]
+    for step in walk_steps(steps):
+        for d in _extents(step):
+            if not isinstance(d, int) and not _only_of(d, known):
+                raise UnsupportedError(f"an extent of {step.name}, {d}, depends on input data", node=step.origin,
+                                       hint="models whose shapes follow from those of their inputs compile")
+            extents.append(d)
     found = needed_by(extents)
     for c in assumed:
         found.update(needed_to_divide(c.value))

@@ -19,6 +19,7 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
+from aotgen.ops.builder import COMPOSITE
 from aotgen.ops.registry import Ctx
 from aotgen.targets.anchors import Candidate, Decline, Rule
 
@@ -55,15 +56,19 @@ class Scope:
             if v not in self.env:
                 self.env[v] = self._input(v)
         for node in self.graph.nodes:
-            try:
-                outs = self._region(node) if node.op in REGIONS else self._node(node)
-            except AotgenError as e:
-                raise e.at(node.where()) from None
-            for result, d in zip(node.outputs, outs, strict=False):
-                if result is not None and d is not None:
-                    d.name = d.name or result.name
-                    self.env[result] = d
+            self.lower_node(node)
         return [self.value(v) for v in self.graph.outputs]
+
+    def lower_node(self, node: Node) -> None:
+        """Give every output of ``node`` its Def."""
+        try:
+            outs = self._region(node) if node.op in REGIONS else self._node(node)
+        except AotgenError as e:
+            raise e.at(node.where()) from None
+        for v, d in zip(node.outputs, outs, strict=False):
+            if v is not None and d is not None:
+                d.name = d.name or v.name
+                self.env[v] = d
 
     def value(self, v: Value) -> Def:
         """The Def of ``v``; constants become Defs when first used."""
@@ -95,9 +100,22 @@ class Scope:
         return define.source(v.name, v.shape, v.dtype)
 
     def _node(self, node: Node) -> Sequence[Def | None]:
+        composite = node.bodies.get(COMPOSITE)
         inputs = [None if v is None else self.value(v) for v in node.inputs]
         ctx = Ctx(node, {v: self.known[v] for v in node.inputs if v is not None and v in self.known})
-        plain = registry.lower_node(ctx, inputs)
+        plain = registry.lower_node(ctx, inputs) if composite is None else ()
+        best = self._best_offer(ctx, inputs, plain)
+        if best is None and composite is not None:
+            return self._open(node, composite)
+        outs = plain if best is None else (*best.apply(node.origin), *plain[1:])
+        for d in outs:
+            if d is not None and not d.origin:
+                d.origin = node.origin or node.op
+        return outs
+
+    def _best_offer(self, ctx: Ctx, inputs: Sequence[Def | None], plain: Sequence[Def | None]) -> Candidate | None:
+        """The cheapest kernel the target's rules offer for a node; the decision is logged."""
+        node = ctx.node
         best: Candidate | None = None
         declined: list[str] = []
         for rule in self.rules.get(node.op, ()):
@@ -109,11 +127,15 @@ class Scope:
         if node.op in self.rules:
             chosen = best.spec.function if best else "loops"
             self.log.append(Choice(node.where(), chosen, best.cost if best else 0.0, tuple(declined)))
-        outs = plain if best is None else (*best.apply(node.origin), *plain[1:])
-        for d in outs:
-            if d is not None and not d.origin:
-                d.origin = node.origin or node.op
-        return outs
+        return best
+
+    def _open(self, node: Node, body: Graph) -> Sequence[Def | None]:
+        """A composite that no kernel takes: its body's nodes in its place."""
+        self.known = {**self.known, **body.constants}
+        for inner in body.nodes:
+            self.lower_node(inner)
+        made = iter(body.outputs)
+        return [None if v is None else self.value(next(made)) for v in node.outputs]
 
     def _region(self, node: Node) -> Sequence[Def | None]:
         """A region call: reads its operands and everything its bodies capture."""

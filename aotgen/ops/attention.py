@@ -173,7 +173,7 @@ def _bias(s: Sub, scores: Value, b: Bias) -> Value | None:
     return s("AttentionBias", scores, b.mask, offset, b.valid, domain="aotgen", **attrs)  # type: ignore[no-any-return]
 
 
-@expansion("Attention")
+@expansion("Attention", whole=True)
 def attention(ctx: Ctx, builder: Builder, q: Value, k: Value, v: Value, mask: Value | None = None,
               past_key: Value | None = None, past_value: Value | None = None,
               valid: Value | None = None) -> tuple[Value | None, ...]:
@@ -252,7 +252,7 @@ def rotary_embedding(ctx: Ctx, builder: Builder, x: Value, cos: Value, sin: Valu
 # -- onnxruntime's own
 
 
-@expansion("MultiHeadAttention", domain=MICROSOFT)
+@expansion("MultiHeadAttention", domain=MICROSOFT, whole=True)
 def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None = None, v: Value | None = None,
                          bias: Value | None = None, padding: Value | None = None, added: Value | None = None,
                          past_key: Value | None = None, past_value: Value | None = None, *more: Value | None,
@@ -296,7 +296,7 @@ def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, dtype
     return mask if added is None else s("Add", mask, added)  # type: ignore[no-any-return]
 
 
-@expansion("Attention", domain=MICROSOFT)
+@expansion("Attention", domain=MICROSOFT, whole=True)
 def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | None = None, mask: Value | None = None,
                  past: Value | None = None, added: Value | None = None, *more: Value | None) -> tuple[Value | None, ...]:
     """Self attention from one packed projection: ``x @ w + bias`` holds q, k and v side by side."""

@@ -19,6 +19,7 @@ from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
 from aotgen.ops.registry import Ctx
 
+COMPOSITE = "composite"  # key of the body of a node that is made of others but kept whole
 KNOWN_LIMIT = 1024  # elements: integer tensors up to this size are tracked symbolically
 TypeRule = Callable[["Builder", Node], Sequence[AnyType]]
 TYPE_RULES: dict[registry.Key, TypeRule] = {}  # operators whose outputs are not Defs (regions, sequences)
@@ -122,8 +123,21 @@ class Builder:
 
     def _expanded(self, row: registry.OpDef, node: Node) -> tuple[Value | None, ...]:
         assert row.expand is not None
+        if row.whole:
+            return self._composite(row.expand, node)
         out = row.expand(self.ctx(node), self, *node.inputs)
         return out if isinstance(out, tuple) else (out,)
+
+    def _composite(self, expand: Callable[..., Any], node: Node) -> tuple[Value | None, ...]:
+        """Add ``node`` whole, what it expands to as its body. Outputs nobody named are left out of both."""
+        child = Builder(node.op, self)
+        out = expand(child.ctx(node), child, *node.inputs)
+        results = out if isinstance(out, tuple) else (out,)
+        made = [(wanted, v) for wanted, v in zip(node.outputs, results, strict=False)]
+        outputs = tuple(None if w is None or v is None else Value(self.unique(w.name), v.type) for w, v in made)
+        body = child.graph([v for (_, v), o in zip(made, outputs, strict=True) if v is not None and o is not None])
+        self.nodes.append(Node(node.op, node.inputs, outputs, node.attrs, node.domain, node.origin, {COMPOSITE: body}))
+        return outputs
 
     def ctx(self, node: Node) -> Ctx:
         """The lowering context of ``node``: what is known of its operands."""

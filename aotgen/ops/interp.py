@@ -19,6 +19,7 @@ from aotgen.ir import define, index, interpret
 from aotgen.ir.define import Def
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
+from aotgen.ops.builder import COMPOSITE
 from aotgen.ops.interp_fast import FAST
 from aotgen.ops.registry import Ctx
 
@@ -87,6 +88,9 @@ class _Runner:
     def node(self, node: Node, env: Env) -> Sequence[Array]:
         if node.domain == "" and node.op in CONTROL:
             return CONTROL[node.op](self, node, env)
+        if COMPOSITE in node.bodies:
+            made = iter(self.graph(node.bodies[COMPOSITE], ChainMap({}, env)))
+            return [np.zeros(0) if v is None else next(made) for v in node.outputs]
         arrays = [None if v is None else env[v] for v in node.inputs]
         fast = FAST.get((node.domain, node.op))
         if fast is not None:

@@ -229,19 +229,19 @@ def _expand(ctx: Ctx, builder: Builder, kind: Kind, given: Operands) -> tuple[Va
                    *(s.concat([last[k] for last in lasts], 1 if batch_first else 0) for k in range(kind.states)))
 
 
-@expansion("RNN")
+@expansion("RNN", whole=True)
 def rnn(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
         h: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, RNN, Operands(x, w, r, b, lengths, [h], None))
 
 
-@expansion("GRU")
+@expansion("GRU", whole=True)
 def gru(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
         h: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, GRU, Operands(x, w, r, b, lengths, [h], None))
 
 
-@expansion("LSTM")
+@expansion("LSTM", whole=True)
 def lstm(ctx: Ctx, builder: Builder, x: Value, w: Value, r: Value, b: Value | None = None, lengths: Value | None = None,
          h: Value | None = None, c: Value | None = None, p: Value | None = None) -> tuple[Value | None, ...]:
     return _expand(ctx, builder, LSTM, Operands(x, w, r, b, lengths, [h, c], p))

@@ -4,7 +4,9 @@
 An operator has one of three meanings, each written once for every target and every use (types, reference, kernels):
 
 * ``@lowering("Relu")``: a function from input Defs to output Def(s). Its shapes and dtypes *are* the type rule.
-* ``@expansion("LSTM")``: a function that adds simpler nodes to a ``Builder`` and returns their values.
+* ``@expansion("Gemm")``: a function that adds simpler nodes to a ``Builder`` and returns their values. With ``whole=True``
+  (LSTM, Attention) the node stays one node that carries those simpler nodes as its body: a *composite*, which a target's
+  rule may take as it is and which is opened in lowering where none does.
 * a schema function body of the ``onnx`` package, expanded when neither exists.
 
 Regions (If, Loop, Scan) are handled by ``lower/regions.py``; their type rules are in ``ops/control.py``.
@@ -32,12 +34,14 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class OpDef:
-    """One operator at its newest version: exactly one of ``lower`` and ``expand``."""
+    """One operator at its newest version: exactly one of ``lower`` and ``expand``; ``whole``: an expansion that stays the
+    body of its node."""
 
     name: str
     domain: str
     lower: Lowering | None = None
     expand: Lowering | None = None
+    whole: bool = False
 
 
 TABLE: dict[Key, OpDef] = {}
@@ -64,12 +68,12 @@ def lowering(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
     return add
 
 
-def expansion(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+def expansion(*names: str, domain: str = "", whole: bool = False) -> Callable[[Lowering], Lowering]:
     """Register ``f(ctx, builder, *inputs: Value | None) -> Value | tuple[Value | None, ...]`` as the meaning of ``names``."""
 
     def add(f: Lowering) -> Lowering:
         for name in names:
-            _register(OpDef(name, domain, expand=f))
+            _register(OpDef(name, domain, expand=f, whole=whole))
         return f
 
     return add

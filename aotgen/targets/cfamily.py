@@ -257,6 +257,14 @@ class CFamily:
             return f"static_cast<{storage.c}>({self.cast(storage, source, arg).text})"
         return f"cast_to<{storage.c}>({arg.text})"
 
+    def bitcast(self, source: DType, to: DType, arg: Code) -> Code:
+        """The bits of ``arg``, an element of ``source``, read as an element of ``to``, as its compute type."""
+        bits = self.store(source, arg)
+        if source.c == to.c:
+            return self.load(to, bits)
+        wide = source.c in ("float", "double") or to.c in ("float", "double")
+        return self.load(to, f"vm::bit_cast_to<{to.c}>({bits})" if wide else f"static_cast<{to.c}>({bits})")
+
     def load(self, storage: DType, element: str) -> Code:
         """A stored element as its compute type."""
         self.ctype(storage)

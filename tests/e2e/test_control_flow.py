@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import aotgen
-from aotgen.core.errors import ModelError
+from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.toolchain.loader import RunError
 from tests.e2e.harness import check, compare, literal, normal, parsed, real
 
@@ -123,3 +123,21 @@ def test_silero_vad(tmp_path: Path) -> None:
         else:
             with pytest.raises(RunError, match="branch"):
                 loaded(swapped)
+
+
+def test_as_many_results_as_trips(tmp_path: Path) -> None:
+    """How many is known only when the loop has run: refused with the node's name, not by the C++ compiler."""
+    model = parsed("""g (float[4] x0, float lim) => (float[4] s, float[k,4] ys) <bool t = {1}, int64 n = {6}> {
+        [collect] s, ys = Loop(n, t, x0) <body = b (int64 i, bool c, float[4] x) => (bool d, float[4] y, float[4] z) {
+            y = Add(x, x) z = Identity(y) total = ReduceSum<keepdims=0>(y) d = Less(total, lim) }> }""")
+    with pytest.raises(UnsupportedError, match="depends on input data") as caught:
+        aotgen.compile(model, tmp_path / "libm")
+    assert "collect" in caught.value.node and not (tmp_path / "libm").exists()
+
+
+def test_as_many_trips_as_rows(tmp_path: Path) -> None:
+    model = parsed("""g (float[n,4] x, float[4] s0) => (float[4] s, float[n,4] ys) <bool t = {1}, int64 zero = {0}> {
+        extents = Shape(x) rows = Gather(extents, zero)
+        s, ys = Loop(rows, t, s0) <body = b (int64 i, bool c, float[4] a) => (bool d, float[4] e, float[4] f) {
+            r = Gather(x, i) e = Add(a, r) f = Tanh(e) d = Identity(c) }> }""")
+    check(model, [{"x": normal(n, 4), "s0": normal(4, seed=2)} for n in (1, 5, 40)], tmp_path, dynamic=True)

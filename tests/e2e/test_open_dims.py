@@ -120,3 +120,34 @@ def test_ppocr(tmp_path: Path) -> None:
         compare(loaded(inputs, threads=2), expected(model, inputs), 1e-4)
     with pytest.raises(RunError, match=">= 2"):  # its last pooling window of two rows would find one
         loaded({"x": normal(1, 3, 32, 100)})
+
+
+SHAPES = {
+    "resize": ('g (float[n,2,h,w] x) => (float[n,2,a,b] y) <float[4] s = {1,1,2,2}> { y = Resize<mode = "linear">(x, , s) }',
+               [(1, 2, 3, 3), (3, 2, 3, 8)]),
+    "flatten": ("g (float[n,c,h,w] x) => (float[n,k] y) { f = Flatten(x) y = Softmax(f) }", [(1, 1, 1, 1), (2, 3, 5, 2)]),
+    "reflect": ('g (float[n,m] x) => (float[n,a] y) <int64[4] p = {0,2,0,1}> { y = Pad<mode = "reflect">(x, p) }', [(1, 3), (3, 8)]),
+    "same": ('g (float[n,3,w] x) => (float[n,2,a] y) <%s> { y = Conv<strides = [2], auto_pad = "SAME_UPPER">(x, k) }'
+             % literal("k", normal(2, 3, 3)), [(1, 3, 3), (3, 3, 8)]),
+    "transposed": ("g (float[n,3,w] x) => (float[n,2,a] y) <%s> { y = ConvTranspose<strides = [2], pads = [1,1]>(x, k) }"
+                   % literal("k", normal(3, 2, 3)), [(1, 3, 3), (3, 3, 8)]),
+    "lstm": ("g (float[s,b,3] x) => (float[s,1,b,4] y, float[1,b,4] h) <%s, %s> { y, h = LSTM<hidden_size = 4>(x, w, r) }"
+             % (literal("w", normal(1, 16, 3)), literal("r", normal(1, 16, 4))), [(1, 3, 3), (9, 1, 3)]),
+    "norm": ("g (float[n,3,h,w] x) => (float[n,3,h,w] y) <%s> { y = InstanceNormalization(x, s, s) }" % literal("s", normal(3)),
+             [(2, 3, 5, 2), (1, 3, 40, 41)]),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_operators_at_open_sizes(tmp_path: Path, name: str) -> None:
+    text, shapes = SHAPES[name]
+    check(parsed(text), [{"x": normal(*s)} for s in shapes], tmp_path, dynamic=True)
+
+
+def test_a_cache_that_grows(tmp_path: Path) -> None:
+    """Attention over ``p`` old and ``s`` new steps: an extent that is a sum of two dims."""
+    model = parsed("""g (float[1,2,p,4] past, float[1,2,s,4] k, float[1,2,s,4] q) => (float[1,2,s,4] y, float[1,2,t,4] all) {
+        all = Concat<axis = 2>(past, k) kt = Transpose<perm = [0,1,3,2]>(all) a = MatMul(q, kt) b = Softmax(a) y = MatMul(b, all) }""")
+    feeds = [{"past": normal(1, 2, p, 4), "k": normal(1, 2, s, 4, seed=1), "q": normal(1, 2, s, 4, seed=2)}
+             for p, s in ((1, 1), (7, 3), (33, 1))]
+    check(model, feeds, tmp_path, dynamic=True)
