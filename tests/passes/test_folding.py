@@ -104,4 +104,24 @@ def test_scale_of_scores_only_where_exact(check: Any, c: float, op: str) -> None
     done = check("""g (float[2,4,8] q, float[2,8,4] k, float[2,4,8] v) => (float[2,4,8] y) {
         s = MatMul(q, k) d = Div(s, c) p = Softmax(d) y = MatMul(p, v) }""", "recognise_attention",
                  weights={"c": np.array(c, np.float32)})
-    assert done.ops == ["MatMul", op, "Softmax", "MatMul"]
+    assert done.ops == ["Attention"]
+    assert [n.op for n in done.after.nodes[0].bodies["composite"].nodes] == ["MatMul", op, "Softmax", "MatMul"]
+
+
+def test_attention_with_a_mask_is_one_composite(check: Any) -> None:
+    done = check("""g (float[2,4,8] q, float[2,8,4] k, float[2,4,8] v, float[4,4] m) => (float[2,4,8] y) {
+        s = MatMul(q, k) t = Add(s, m) p = Softmax(t) y = MatMul(p, v) }""", "recognise_attention")
+    assert done.ops == ["Attention"]
+    assert [v.name for v in done.after.nodes[0].inputs if v] == ["q", "k", "v", "m"]
+
+
+@pytest.mark.parametrize("text", [
+    "s = MatMul(q, k) p = Softmax(s) y = MatMul(p, v) z = Relu(p)",  # the probabilities are wanted too
+    "s = MatMul(q, k) p = Softmax(s) z = Relu(s) y = MatMul(p, v)",
+    "s = MatMul(q, k) z = Softmax(s) y = MatMul(v, z)",  # the softmax is the right operand
+])
+def test_what_is_no_attention_stays(check: Any, text: str) -> None:
+    out = "float[2,4,4] z" if "z =" in text else ""
+    done = check(f"g (float[2,4,4] q, float[2,4,4] k, float[2,4,4] v) => (float[2,4,4] y, {out}) {{ {text} }}",
+                 "recognise_attention")
+    assert "Attention" not in done.ops

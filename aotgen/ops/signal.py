@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Discrete Fourier transforms and what audio front ends put around them.
+
+A transform of known length is a product with a constant matrix of cosines and sines that takes the interleaved (real,
+imaginary) pairs of a line to those of its spectrum: the matrix kernels beat an FFT at the lengths of audio frames. One of
+open length, or too long for a table, is the defining sum.
+"""
+
+from __future__ import annotations
+
+from math import pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aotgen.core.errors import ModelError
+from aotgen.ir import expr, index
+from aotgen.ir.define import Def, compute, reduce_
+from aotgen.ir.expr import E
+from aotgen.ir.graph import Value
+from aotgen.ir.index import Dim, Ix
+from aotgen.ops.builder import Builder
+from aotgen.ops.registry import Ctx, expansion, lowering
+from aotgen.ops.shorthand import Sub
+
+TABLE_LIMIT = 1 << 22  # elements of a constant transform matrix
+
+
+def transform_matrix(read: int, length: int, kept: int, parts: int, inverse: bool, real: bool) -> NDArray[np.float64]:
+    """``[read * parts, kept * outs]``: from (real, imaginary) pairs of the first ``read`` of ``length`` elements to
+    ``kept`` elements of the transform. ``parts`` 1: real input. ``real``: the input is the half spectrum of a real signal,
+    which is the output (``outs`` 1)."""
+    angle = (2 * pi / length) * (np.outer(np.arange(read), np.arange(kept)) % length)
+    c, s = np.cos(angle), np.sin(angle) * (1 if inverse else -1)
+    scale = 1 / length if inverse else 1.0
+    if real:  # x[n] = (1/N) sum_k w_k (re cos - im sin): w_k counts the mirrored half of the spectrum
+        k = np.arange(read)
+        weight = np.where((k == 0) | (2 * k == length), 1.0, np.where(2 * k < length, 2.0, 0.0))[:, None] * scale
+        rows = [c * weight, -s * weight][:parts]
+        return np.stack(rows, 1).reshape(read * parts, kept)
+    pairs = [np.stack([c, s], -1), np.stack([-s, c], -1)][:parts]
+    return (np.stack(pairs, 1) * scale).reshape(read * parts, kept * 2)
+
+
+def transformed(s: Sub, x: Value, length: Dim, inverse: bool, onesided: bool) -> Value:
+    """The transform of ``x [..., n, parts]`` along its last axis but one."""
+    n, parts = x.shape[-2], x.shape[-1]
+    if parts not in (1, 2):
+        raise ModelError(f"a signal of type {x.type}: the last axis holds 1 or 2 parts")
+    real = inverse and onesided
+    if onesided and not inverse and parts != 1:
+        raise ModelError("the one-sided transform takes a real signal")
+    kept = index.as_dim(index.ix(length) // 2 + 1) if onesided and not inverse else index.as_dim(length)
+    outs = 1 if real else 2
+    want = index.as_dim(index.ix(length) // 2 + 1) if real else length
+    known = isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
+    if known and min(n, want) * parts * kept * outs <= TABLE_LIMIT:  # type: ignore[type-var, operator]
+        assert isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
+        read = min(n, want)
+        table = transform_matrix(read, length, kept, int(parts), inverse, real)
+        x = s.slice(x, len(x.shape) - 2, 0, read)
+        lead = x.shape[:-2]
+        flat = s.reshape(x, [*lead, read * int(parts)])
+        y = s("MatMul", flat, s.builder.constant(table.astype(x.dtype.numpy), "dft"))
+        return s.reshape(y, [*lead, kept, outs])
+    return s("DftSum", x, s.ints([length]), domain="aotgen", inverse=int(inverse), onesided=int(onesided))  # type: ignore[no-any-return]
+
+
+@lowering("DftSum", domain="aotgen")
+def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
+    """The defining sum along the last axis but one, in float64. dft_length: ``[1]`` i64, known."""
+    inverse, onesided = bool(ctx.attr_int("inverse")), bool(ctx.attr_int("onesided"))
+    length, n, parts = ctx.values(1, "dft_length")[0], x.shape[-2], x.shape[-1]
+    real = inverse and onesided
+    half = index.as_dim(index.ix(length) // 2 + 1)
+    kept, outs = (half if onesided and not inverse else length), (1 if real else 2)
+    size = expr.cast(expr.ix_value(length), "f64")
+    turn = expr.const(2 * pi, "f64") / size
+    zero = expr.const(0, "f64")
+
+    def term(o: list[Ix], r: list[Ix]) -> E:
+        j, k, part = r[0], o[-2], o[-1]
+        angle = expr.cast(expr.ix_value((j * k) % length), "f64") * turn
+        c, s = expr.fn("cos", angle), expr.fn("sin", angle) * (1.0 if inverse else -1.0)
+        a = expr.cast(x[(*o[:-2], j, index.ix(0))], "f64")
+        b = zero if parts == 1 else expr.cast(x[(*o[:-2], j, index.ix(1))], "f64")
+        if real:
+            mirrored = expr.all_([expr.ge0(j - 1), expr.ge0(length - 2 * j - 1)])
+            value = (a * c - b * s) * expr.select(mirrored, expr.const(2, "f64"), expr.const(1, "f64"))
+        else:
+            value = expr.select(expr.ge0(-part), a * c - b * s, a * s + b * c)
+        return expr.guard(expr.ge0(index.ix(half if real else length) - 1 - j), value, zero)
+
+    total = reduce_("sum", (*x.shape[:-2], kept, outs), [n], term)
+    kind = x.dtype.compute
+    scale = (lambda e: e / size) if inverse else (lambda e: e)
+    return compute(total.shape, lambda *i: expr.cast(scale(total[i]), kind), x.dtype)
+
+
+@expansion("DFT")
+def dft(ctx: Ctx, builder: Builder, x: Value, dft_length: Value | None = None, axis: Value | None = None) -> Value:
+    s, rank = Sub(ctx, builder), len(x.shape)
+    a = ctx.axis_of(int(ctx.values(2, "axis")[0]) if axis is not None else -2, rank)  # type: ignore[arg-type]
+    if a == rank - 1:
+        raise ModelError("the last axis holds the parts of a number, it cannot be transformed")
+    inverse, onesided = bool(ctx.attr_int("inverse", 0)), bool(ctx.attr_int("onesided", 0))
+    if dft_length is not None:
+        length = ctx.values(1, "dft_length")[0]
+    else:
+        length = index.as_dim((index.ix(x.shape[a]) - 1) * 2) if inverse and onesided else x.shape[a]
+    order = [k for k in range(rank) if k not in (a, rank - 1)] + [a, rank - 1]
+    y = transformed(s, s.transpose(x, order), length, inverse, onesided)
+    return s.transpose(y, [order.index(k) for k in range(rank)])
+
+
+@expansion("STFT")
+def stft(ctx: Ctx, builder: Builder, signal: Value, step: Value, window: Value | None = None,
+         frame_length: Value | None = None) -> Value:
+    """signal: ``[B, L]``, ``[B, L, 1]`` or ``[B, L, 2]``; result ``[B, frames, bins, 2]``."""
+    s = Sub(ctx, builder)
+    signal = s.reshape(signal, [*signal.shape, 1]) if len(signal.shape) == 2 else signal
+    if frame_length is not None:
+        length = ctx.values(3, "frame_length")[0]
+    else:
+        length = window.shape[0] if window is not None else signal.shape[1]
+    hop = ctx.values(1, "frame_step")[0]
+    if not isinstance(length, int) or not isinstance(hop, int) or hop < 1:
+        raise ctx.refuse(f"STFT with frames of {length} every {hop}", "give both as constants")
+    if window is not None and window.shape[0] != length:
+        raise ModelError(f"a window of {window.shape[0]} for frames of {length}")
+    frames = s("Frames", signal, window, domain="aotgen", length=length, step=hop)
+    onesided = bool(ctx.attr_int("onesided", 1)) and signal.shape[2] == 1
+    return transformed(s, frames, length, False, onesided)
+
+
+@lowering("Frames", domain="aotgen")
+def frames(ctx: Ctx, x: Def, window: Def | None = None) -> Def:
+    """Overlapping windowed pieces ``[B, frames, length, parts]`` of ``x [B, L, parts]``."""
+    length, step = ctx.attr_int("length"), ctx.attr_int("step")
+    count = index.as_dim((index.ix(x.shape[1]) - length) // step + 1)
+    if isinstance(count, int) and count < 1:
+        raise ModelError(f"frames of {length} of a signal of {x.shape[1]}")
+
+    def f(b: Ix, k: Ix, j: Ix, part: Ix) -> E:
+        value = x[b, k * step + j, part]
+        return value if window is None else value * window[j]
+
+    return compute((x.shape[0], count, length, x.shape[2]), f, x.dtype)
+
+
+@expansion("MelWeightMatrix")
+def mel_weight_matrix(ctx: Ctx, builder: Builder, *inputs: Value) -> Value:
+    """Triangular filters from DFT bins to mel bins, ``[dft_length / 2 + 1, num_mel_bins]``; every input is known."""
+    known = [ctx.const(k) for k in range(5)]
+    if any(k is None for k in known):
+        raise ctx.refuse("MelWeightMatrix of computed parameters", "make its inputs constants")
+    bins, length, rate, low, high = (np.asarray(k).reshape(-1)[0].item() for k in known)
+    table = mel_filters(int(bins), int(length), int(rate), float(low), float(high))
+    dtype = ctx.attr_dtype("output_datatype") if ctx.has("output_datatype") else None
+    return builder.constant(table.astype(dtype.numpy if dtype else np.float32), "mel")
+
+
+def mel_filters(bins: int, length: int, rate: int, low: float, high: float) -> NDArray[Any]:
+    """The definition of the standard: corner bins equally spaced in mel, rounded down to DFT bins."""
+    mel_low, mel_high = (2595 * np.log10(1 + hz / 700) for hz in (low, high))
+    corners = np.arange(bins + 2) * ((mel_high - mel_low) / (bins + 2)) + mel_low
+    hertz = 700 * (10 ** (corners / 2595) - 1)
+    at = ((length + 1) * hertz // rate).astype(np.int64)
+    out = np.zeros((length // 2 + 1, bins))
+    for k in range(bins):
+        left, centre, right = at[k : k + 3]
+        if centre == left:
+            out[centre, k] = 1
+        else:
+            rise = np.arange(left, centre + 1)
+            out[rise, k] = (rise - left) / (centre - left)
+        fall = np.arange(centre, right)
+        if right > centre:
+            out[fall, k] = (right - fall) / (right - centre)
+    return out
