@@ -20,6 +20,7 @@ import onnx
 
 from aotgen import frontend, targets
 from aotgen._version import __version__
+from aotgen.core.errors import UnsupportedError
 from aotgen.core.options import CompileOptions
 from aotgen.emit import project
 from aotgen.emit.source import Provenance
@@ -79,7 +80,10 @@ def compile_model(model: str | Path | onnx.ModelProto, out: Path, options: Compi
     run = _Run(hooks)
     family, _, variant = options.target.partition(":")
     target = with_kernels(targets.load(family).variant(variant), options.kernel_dirs)
-    if build or hooks.stop_after not in STAGES[:4]:
+    if hooks.stop_after not in STAGES[:4]:
+        if not target.libraries:
+            raise UnsupportedError(f"the {target.name} target prints single kernels so far, not whole libraries",
+                                   hint="--target cpu:native, or --stop-after plan to see the steps it would take")
         project.check_folder(out)
     with run.stage("import"):
         graph = frontend.load_graph(model, options)

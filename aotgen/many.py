@@ -150,7 +150,9 @@ def _enclosed(text: str, space: str) -> str:
     if opened not in text:
         return text
     head, body = text.split(opened)
-    return f'{head}namespace {space} {{\nextern "C" {{\n{body}}}\n}}\n'
+    # GCC does not carry the visibility of the header's declarations over to these.
+    shown, hidden = "#pragma GCC visibility push(default)\n", "#pragma GCC visibility pop\n"
+    return f'{head}{shown}namespace {space} {{\nextern "C" {{\n{body}}}\n}}\n{hidden}'
 
 
 __all__ = ["AotgenError", "Made", "Many", "compile_many"]

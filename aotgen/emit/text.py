@@ -92,7 +92,7 @@ class Text:
 def clean_comment(text: str) -> str:
     """``text`` made harmless inside ``//``: one line, printable, no trailing backslash and no trigraph."""
     flat = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"[\\/]+$", "", re.sub(r"\?\?(?=[=/'()!<>-])", "? ?", flat)).rstrip()
+    return re.sub(r"[\\/\s]+$", "", re.sub(r"\?\?(?=[=/'()!<>-])", "? ?", flat))
 
 
 def wrap(code: str, pad: str, width: int = WIDTH) -> Iterator[str]:

@@ -145,11 +145,7 @@ class _Importer:
                 return taken
         check.check_types(draft)
         if _is_known(draft.op, draft.domain):
-            types = control.body_types(draft)
-            if draft.op == "If" and draft.domain == "" and self.errors is None:
-                return self._build(frame.builder, draft, self._branches(frame, draft))
-            bodies = {name: self.body(frame, g, types(name, g)) for name, g in draft.graphs.items()}
-            return self._build(frame.builder, draft, bodies)
+            return self._build(frame.builder, draft, self._bodies(frame, draft))
         function = functions.schema_function(draft)
         if function is None:
             raise _no_such_operator(draft.op, draft.domain, draft.origin)
@@ -163,6 +159,21 @@ class _Importer:
         if len(b.nodes) == before + 1:
             _fold_small(b, b.nodes[-1])
         return results
+
+    def _bodies(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
+        """The subgraphs of a node. Where errors are collected, those of an If only if it has any that count."""
+        collected = self.errors
+        if draft.op == "If" and draft.domain == "":
+            self.errors = None
+            try:
+                return self._branches(frame, draft)
+            except AotgenError:
+                if collected is None:
+                    raise
+            finally:
+                self.errors = collected
+        types = control.body_types(draft)
+        return {name: self.body(frame, g, types(name, g)) for name, g in draft.graphs.items()}
 
     def _branches(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
         """Both branches of an If. One whose extents contradict each other cannot run at the sizes being compiled (it is

@@ -252,7 +252,7 @@ def bitcast(a: E, source: dtypes.DType, to: dtypes.DType) -> E:
 def reread(a: Any, source: dtypes.DType, to: dtypes.DType) -> Any:
     """An array stored as ``source`` with its bits read as ``to``. Types below a byte are one byte each in NumPy."""
     if source.bits >= 8:
-        return np.ascontiguousarray(a).view(to.numpy)
+        return np.ascontiguousarray(a).view(to.numpy).reshape(np.shape(a))
     raw = np.asarray(a).astype(np.int64) & ((1 << source.bits) - 1) if source.is_integer else a.view(np.uint8)
     if not to.is_integer:
         return raw.astype(np.uint8).view(to.numpy)

@@ -50,7 +50,8 @@ class Atom:
             return self.name or f"i{self.serial}"
         if self.kind == "ind":
             return f"[{self.payload}]"
-        return f"({self.a} {'//' if self.kind == 'div' else '%'} {self.b})"
+        sides = [f"({x})" if x is not None and len(x.terms) > 1 else f"{x}" for x in (self.a, self.b)]
+        return f"({(' // ' if self.kind == 'div' else ' % ').join(sides)})"
 
     def __lt__(self, other: Atom) -> bool:
         return self.serial < other.serial

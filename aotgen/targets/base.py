@@ -161,6 +161,7 @@ class Target:
     flags: tuple[str, ...] = ()
     rules: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     resolve: Callable[[str], tuple[Isa, ...]] | None = None
+    libraries: bool = True  # False: single kernels can be printed for it, no whole library yet
 
     def variant(self, name: str) -> Target:
         """This family narrowed to the variants called ``name`` (the part of ``--target`` after the colon).

@@ -6,10 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import aotgen
 from aotgen.core.errors import ModelError, UnsupportedError
+from aotgen.frontend import inspect
 from aotgen.toolchain.loader import RunError
 from tests.e2e.harness import check, compare, literal, normal, parsed, real
 
@@ -141,3 +143,13 @@ def test_as_many_trips_as_rows(tmp_path: Path) -> None:
         s, ys = Loop(rows, t, s0) <body = b (int64 i, bool c, float[4] a) => (bool d, float[4] e, float[4] f) {
             r = Gather(x, i) e = Add(a, r) f = Tanh(e) d = Identity(c) }> }""")
     check(model, [{"x": normal(n, 4), "s0": normal(4, seed=2)} for n in (1, 5, 40)], tmp_path, dynamic=True)
+
+
+def test_inspection_agrees(tmp_path: Path) -> None:
+    """What compiles is not reported as unsupported; two branches that cannot run are, both of them."""
+    path = tmp_path / "m.onnx"
+    onnx.save(parsed(OTHER_SIZES), path)
+    assert not inspect(path).problems
+    both = OTHER_SIZES.replace("k = Transpose(x) p = MatMul(x, k)", "p = MatMul(x, x)")
+    onnx.save(parsed(both), path)
+    assert len(inspect(path).problems) == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 import aotgen
+from aotgen.toolchain.compiler import find_compiler
 from tests.e2e import native
 from tests.e2e.harness import ROOT, compare, expected, literal, normal, parsed
 from tests.e2e.test_control_flow import NESTED, OTHER_SIZES
@@ -136,6 +138,19 @@ def test_runs_allocate_nothing(tmp_path: Path, threading: str, first: int) -> No
     want = expected(model, inputs)
     got = native.run(exe, folder, inputs, {k: v.shape for k, v in want.items()}, threads=2, rounds=5)
     compare(got, want)
+
+
+@pytest.mark.parametrize("text", [OTHER_SIZES, NESTED, "g (float[a,4] x, float[b,4] y) => (float[a,4] z) { z = Add(x, y) }",
+                                  "g (float[n,m] x) => (float[k,6] y) <int64[2] s = {-1, 6}> { y = Reshape(x, s) }"],
+                         ids=["refused", "nested", "equal", "divides"])
+def test_no_warnings(tmp_path: Path, text: str) -> None:
+    """The texts that conditions, statuses and regions add; the header and the example as C99."""
+    folder = aotgen.compile(parsed(text), tmp_path / "libm", dynamic=True, build=False).folder
+    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
+    native.build(folder, tmp_path / "made", ("-O1", *warnings))
+    command = [*find_compiler().cc, "-std=c99", "-x", "c", *warnings, "-fsyntax-only", f"-I{folder / 'include'}"]
+    done = subprocess.run([*command, folder / "example/main.c"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_refused_branch_is_clean_too(tmp_path: Path) -> None:

@@ -4,4 +4,4 @@
 from aotgen.targets.base import Target
 from aotgen.targets.cuda.dialect import DIALECT
 
-TARGET = Target("cuda", DIALECT, flags=("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-fmad=true"))
+TARGET = Target("cuda", DIALECT, flags=("-std=c++17", "-O3", "--expt-relaxed-constexpr", "-fmad=true"), libraries=False)

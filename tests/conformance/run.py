@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compile cases in batches, run each with one and three threads on a poisoned workspace, say how each ended.
+
+    python -m tests.conformance.run [--mode static] [--part 8] [--match REGEX] [--jobs 2] [--out results.json]
+
+A case that crashes or hangs takes only itself down: runs happen in a child process that is started again behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import select
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx.backend.test.runner import Runner
+
+from aotgen.core.errors import ToolchainError, UnsupportedError
+from aotgen.core.options import CompileOptions
+from aotgen.many import Made, compile_many
+from aotgen.toolchain import Library
+from tests.conformance import cases
+from tests.conformance.cases import MODES, Case
+
+THREADS = (1, 3)
+BATCH = 32
+PATIENCE = 60  # seconds without a word from the child: it hangs
+PASS, REFUSED, ERROR, COMPILER, MISMATCH, CRASH = "pass", "refused", "error", "compiler", "mismatch", "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a case ended. ``how``: pass, refused (an UnsupportedError), error (any other), compiler (the C++ compiler refused
+    our code), mismatch, crash. ``why``: one line."""
+
+    case: str
+    how: str
+    why: str = ""
+
+
+def options_of(mode: str) -> CompileOptions:
+    return CompileOptions(dynamic=mode == "dynamic")
+
+
+def run_cases(names: Sequence[str], mode: str, jobs: int = 1) -> dict[str, Outcome]:
+    """Run the named cases in ``mode``, ``jobs`` batches at a time."""
+    cases.everything()  # before the workers are forked: they share it
+    batches = [(names[at : at + BATCH], mode) for at in range(0, len(names), BATCH)]
+    if jobs == 1:
+        return {o.case: o for batch in batches for o in run_batch(*batch)}
+    out: dict[str, Outcome] = {}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        for outcomes in pool.map(run_batch, *zip(*batches)):
+            out |= {o.case: o for o in outcomes}
+            print(f"{len(out)}/{len(names)} {dict(Counter(o.how for o in out.values()))}", file=sys.stderr, flush=True)
+    return out
+
+
+def run_batch(names: Sequence[str], mode: str) -> list[Outcome]:
+    """Compile and run some cases."""
+    table = cases.everything()
+    with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
+        models = {name: cases.built(table[name], mode) for name in names}
+        many = compile_many(models, Path(scratch), options_of(mode), group=BATCH, jobs=1)
+        out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
+        return [*out, *_guarded([(table[name], many.made[name]) for name in names if name in many.made])]
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
+    lines = str(error).splitlines() or [""]
+    if how == COMPILER:
+        lines = [line for line in lines if "error:" in line] or lines
+    kind = "" if how == REFUSED else f"{type(error).__name__}: "
+    return how, f"{kind}{lines[0]}"[:300]
+
+
+def _guarded(work: list[tuple[Case, Made]]) -> Iterator[Outcome]:
+    """Run ``work`` in children; each time one dies or falls silent, the case it was at has crashed."""
+    while work:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            _work(work, writer)
+        os.close(writer)
+        told = list(_lines(reader))
+        os.close(reader)
+        os.kill(child, 9)
+        _, status = os.waitpid(child, 0)
+        yield from told
+        if len(told) < len(work):
+            signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            yield Outcome(work[len(told)][0].name, CRASH, f"signal {signal}" if signal != 9 else "no answer")
+        work = work[len(told) + 1 :]
+
+
+def _work(work: list[tuple[Case, Made]], writer: int) -> None:
+    """The child: never returns."""
+    try:
+        for case, made in work:
+            outcome = run_case(case, made.load)
+            os.write(writer, json.dumps(asdict(outcome)).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _lines(reader: int) -> Iterator[Outcome]:
+    pending = b""
+    while select.select([reader], [], [], PATIENCE)[0]:
+        block = os.read(reader, 1 << 16)
+        if not block:
+            return
+        *whole, pending = (pending + block).split(b"\n")
+        yield from (Outcome(**json.loads(line)) for line in whole)
+
+
+def run_case(case: Case, load: Any) -> Outcome:
+    """Run every data set of a compiled case with each number of threads and compare."""
+    try:
+        library: Library = load()
+        wanted = [port["name"] for port in library.manifest["inputs"]]
+        given = [i.name for i in cases.free_inputs(case.model)]
+        embedded = bool(given) and not wanted
+        for inputs, expected in case.data[: 1 if embedded else None]:
+            feeds = {n: v for n, v in zip(given, inputs) if n in wanted}
+            results = [poisoned_run(library, feeds, threads) for threads in THREADS]
+            order = [o.name for o in case.model.graph.output]
+            for one, few in zip(*([r[n] for n in order] for r in results)):
+                if np.asarray(one).tobytes() != np.asarray(few).tobytes():
+                    return Outcome(case.name, MISMATCH, "differs between 1 and 3 threads")
+            Runner.assert_similar_outputs(expected, [results[0][n] for n in order], case.rtol, case.atol)
+    except AssertionError as error:
+        return Outcome(case.name, MISMATCH, " ".join(str(error).split())[:300])
+    except Exception as error:  # whatever went wrong is the outcome
+        return Outcome(case.name, ERROR, f"run: {type(error).__name__}: {' '.join(str(error).split())}"[:300])
+    return Outcome(case.name, PASS)
+
+
+def poisoned_run(library: Library, feeds: dict[str, Any], threads: int) -> dict[str, Any]:
+    """One inference on a workspace and outputs whose every byte is 0xFF."""
+    prepared = library.prepare(feeds, threads=threads)
+    library._workspace.fill(0xFF)
+    for output in prepared.outputs.values():
+        output.reshape(-1).view(np.uint8).fill(0xFF)
+    prepared.run()
+    return dict(prepared.outputs)
+
+
+def grouped(outcomes: dict[str, Outcome]) -> list[tuple[int, str, list[str]]]:
+    """Failures by reason (names and numbers left out), most frequent first."""
+    table: dict[str, list[str]] = {}
+    for o in outcomes.values():
+        if o.how != PASS:
+            table.setdefault(f"{o.how}: {_reason(o.why)}", []).append(o.case)
+    return sorted(((len(v), k, v) for k, v in table.items()), key=lambda row: (-row[0], row[1]))
+
+
+def _reason(why: str) -> str:
+    why = re.sub(r"^(\w+Error: )?\S+ \S+: ", r"\1", why)
+    return re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "N", why)[:110]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mode", choices=MODES, default="static")
+    parser.add_argument("--part", type=int, default=1, help="one case in so many")
+    parser.add_argument("--match", default="", help="only cases whose name this finds")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
+    outcomes = run_cases(names, args.mode, args.jobs)
+    for count, reason, some in grouped(outcomes):
+        print(f"{count:5}  {reason}\n         {' '.join(some[:4])}")
+    print(f"{args.mode}: {len(outcomes)} cases, {dict(Counter(o.how for o in outcomes.values()))}")
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps([asdict(o) for o in outcomes.values()], indent=0), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
