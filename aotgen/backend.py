@@ -27,7 +27,7 @@ from aotgen.frontend.dims import named_dims
 Inputs = Sequence[Any] | Mapping[str, Any]
 
 
-class AotgenRep(BackendRep):  # type: ignore[misc]
+class AotgenRep(BackendRep):
     """A compiled model. The files live as long as this object."""
 
     def __init__(self, model: onnx.ModelProto, threads: int | None = None) -> None:
@@ -85,7 +85,7 @@ def _array(value: Any) -> Any:
     return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
-class AotgenBackend(Backend):  # type: ignore[misc]
+class AotgenBackend(Backend):
     """Compiles for the CPU it runs on. ``is_compatible`` is not asked: ``prepare`` says what it refuses, and why."""
 
     @classmethod

@@ -83,17 +83,18 @@ def compile_many(
 def _build_group(
     folders: Mapping[str, Path], to: Path, flags: tuple[str, ...], jobs: int | None, failed: Failures
 ) -> dict[str, Made]:
-    """Build ``folders`` as one library; where the compiler refuses, each half again, down to the one that is at fault."""
+    """Build ``folders`` as one library; where the compiler refuses, without those it names, or else each half alone."""
     try:
         shared = _join(list(folders.values()), to, flags, jobs)
     except ToolchainError as error:
-        keys = list(folders)
-        if len(keys) == 1:
-            failed[keys[0]] = error
+        if len(folders) == 1:
+            failed[next(iter(folders))] = error
             return {}
-        parts = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+        blamed = set(re.findall(r"\b(m\d+)(?:_\w+)?\.(?:cpp|c|h|S):\d+:\d+: (?:fatal )?error", str(error)))
+        first = {k: f for k, f in folders.items() if f.name in blamed}
+        keys = list(first) if 0 < len(first) < len(folders) else list(folders)[: len(folders) // 2]
         made: dict[str, Made] = {}
-        for n, part in enumerate(parts):
+        for n, part in enumerate((keys, [k for k in folders if k not in keys])):
             made |= _build_group({k: folders[k] for k in part}, to.with_name(f"{to.name}_{n}"), flags, jobs, failed)
         return made
     return {key: Made(folder, folder.name, shared) for key, folder in folders.items()}

@@ -19,7 +19,7 @@ FLOORS = {
     "targets": 4,
     "lower": 5, "plan": 5,
     "emit": 6,
-    "toolchain": 7, "driver": 7, "api": 7, "many": 7, "backend": 7, "many": 7,
+    "toolchain": 7, "driver": 7, "api": 7, "many": 7, "backend": 7,
     "verify": 8, "bench": 8,
     "cli": 9, "__main__": 9,
 }  # fmt: skip

@@ -70,7 +70,6 @@ def manifest(
     build: Sequence[Source],
 ) -> str:
     """The manifest's text. ``files``: path -> SHA-256 of every other file."""
-    memory = planned.memory
     content: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -87,14 +86,8 @@ def manifest(
         "inputs": [_port(r) for r in face.inputs],
         "outputs": [_port(r) for r in face.outputs],
         "dims": [_dim(d) for d in face.dims],
-        "memory": {
-            "workspace": memory.size,
-            "alive_at_once": memory.bound,
-            "exact": memory.exact,
-            "buffers": len(memory.offsets),
-            "weights": planned.weights.size,
-            "shared_weights": planned.weights.shared,
-        },
+        "conditions": [c.text for c in face.conditions],
+        "memory": _memory(planned),
         "steps": {
             "total": sum(1 for _ in planned.program.walk()),
             "barriers": len(planned.barriers),
@@ -119,6 +112,19 @@ def manifest(
         "files": dict(files),
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def _memory(planned: Planned) -> dict[str, Any]:
+    """Bytes of each region, and how close the workspace is to what is alive at once."""
+    memory, weights = planned.memory, planned.weights
+    return {
+        "workspace": memory.size,
+        "alive_at_once": memory.bound,
+        "exact": memory.exact,
+        "buffers": len(memory.offsets),
+        "weights": weights.size,
+        "shared_weights": weights.shared,
+    }
 
 
 def digests(folder: Path) -> dict[str, str]:

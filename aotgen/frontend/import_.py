@@ -172,8 +172,16 @@ class _Importer:
                     raise
             finally:
                 self.errors = collected
-        types = control.body_types(draft)
-        return {name: self.body(frame, g, types(name, g)) for name, g in draft.graphs.items()}
+        types, bodies = control.body_types(draft), {}
+        missing: Missing | None = None
+        for name, graph in draft.graphs.items():
+            try:
+                bodies[name] = self.body(frame, graph, types(name, graph))
+            except Missing as e:  # its errors are collected: see the other bodies too
+                missing = e
+        if missing is not None:
+            raise missing
+        return bodies
 
     def _branches(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
         """Both branches of an If. One whose extents contradict each other cannot run at the sizes being compiled (it is

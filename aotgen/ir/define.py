@@ -47,7 +47,7 @@ class Def:
     compute type. ``red``/``rvars``: a reduction of ``expr`` over ``rvars`` (one of ``REDUCTIONS``; argmax yields i64).
     ``red = "scan"`` with ``scan_op`` keeps the running value along the single axis in ``rvars`` (which is also in ``axes``).
     ``red = "scatter"``: axes run over updates, ``at`` is the computed store index into ``into`` and ``scatter_op`` is
-    ``set/add/mul/max/min``. ``origin``: the ONNX node it came from.
+    ``set/add/mul/max/min``. ``origin``: the ONNX node it came from. ``after``: calls that make extents it mentions.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Def:
     call: Call | None = None
     result: int = 0
     origin: str = ""
+    after: tuple[Def, ...] = ()
 
     def __getitem__(self, idx: Any) -> E:
         """The element at a logical index: ints, ``Ix`` or loop-variable atoms, one per axis."""
@@ -92,8 +93,8 @@ class Def:
     def reads(self) -> list[Def]:
         """The Defs this one reads, in first-use order."""
         if self.call is not None:
-            return list(dict.fromkeys(self.call.args))
-        out: dict[Def, None] = {}
+            return list(dict.fromkeys((*self.call.args, *self.after)))
+        out: dict[Def, None] = dict.fromkeys(self.after)
         if self.into is not None:
             out[self.into] = None
         exprs = [self.expr] if self.expr is not None else []

@@ -459,15 +459,18 @@ def loads_of(e: E) -> list[E]:
     return list(out)
 
 
+def nodes_of(e: E) -> list[E]:
+    """Every distinct node of ``e`` (not into indices)."""
+    seen: dict[E, None] = {}
+    stack = [e]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen[node] = None
+            stack.extend(node.args)
+    return list(seen)
+
+
 def flops(e: E) -> int:
     """Cost of evaluating ``e`` once, shared parts counted once, in units of one add."""
-    seen: set[E] = set()
-
-    def visit(node: E) -> int:
-        if node in seen:
-            return 0
-        seen.add(node)
-        own = OPS[node.op].flops if node.op in OPS else 0
-        return own + sum(visit(a) for a in node.args)
-
-    return visit(e)
+    return sum(OPS[node.op].flops for node in nodes_of(e) if node.op in OPS)

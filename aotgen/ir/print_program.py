@@ -96,6 +96,8 @@ class _Text:
             for word, tensors in (("in", step.inputs), ("out", step.outputs)):
                 self._tensors(word, tensors, depth + 1)
             self.add(" ".join(f"{k}={v}" for k, v in step.params), depth + 1)
+            for dim, t in step.extents:
+                self.add(f"makes {dim} in {_tensor(t)}", depth + 1)
         elif isinstance(step, Refuse):
             self.add(f"refuse {step.name}: {step.why}{origin}", depth)
         else:

@@ -286,7 +286,8 @@ class KernelCall:
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCall:
     """An ordinary function of ``header``: ``f(inputs..., outputs..., params..., tid, nt, scratch)``. With ``scratch`` (working
-    memory for one thread) a single thread runs it."""
+    memory for one thread) a single thread runs it. ``extents``: dims that nobody knows before, and the i64 scalar (part
+    of an output) in which each is found after."""
 
     name: str
     function: str
@@ -296,6 +297,7 @@ class LibraryCall:
     params: tuple[tuple[str, Any], ...] = ()
     scratch: Tensor | None = None
     origin: str = ""
+    extents: tuple[tuple[Atom, Tensor], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -377,7 +379,8 @@ class Port:
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """``steps`` in execution order; ``weights``: contents of every const buffer; ``dims``: open dims, sorted by name;
-    ``conditions``: what they must satisfy beyond their bounds."""
+    ``conditions``: what they must satisfy beyond their bounds. ``data_dims``: extents that steps make, sorted by name;
+    ``checks``: what they must satisfy, known as soon as all that one mentions are."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -386,6 +389,8 @@ class Program:
     weights: Mapping[Buffer, Packed]
     dims: tuple[Atom, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    data_dims: tuple[Atom, ...] = ()
+    checks: tuple[Condition, ...] = ()
 
     def walk(self) -> Iterator[Step]:
         """Every step, those inside regions included."""

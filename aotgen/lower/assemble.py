@@ -25,7 +25,7 @@ from aotgen.ir.program import (
     packed,
     row_major,
 )
-from aotgen.lower import claims, fuse, group, library, nest, place, regions, requirements, schedule
+from aotgen.lower import claims, constants, fuse, group, library, nest, place, regions, requirements, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -65,7 +65,9 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
 def lower_scope(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: Sequence[Tensor]) -> list[Step]:
     """The steps of one graph whose outputs are to be stored in ``bound``. ``tensors``: where the scope's sources live;
     extended with everything the scope stores."""
-    outputs = _distinct(scope.build())
+    made = scope.build()
+    constants.fold(made, state)
+    outputs = _distinct(made)
     claims.claim(outputs, frozenset(outputs))
     placement = place.place(outputs)
     fuse.inline(outputs, placement.layouts.keys())

@@ -249,6 +249,8 @@ def _as_view(p: Placement, d: Def, need: Strided) -> View | None:
         inner = expr.rebuild(base.expr, dict(zip(base.axes, at, strict=True)))  # type: ignore[arg-type]
         if inner.op != "load":
             return None
+        if inner.attr[0].dtype is not d.dtype:
+            break  # a widening cast is a load too, but kernels read what is stored
         base, at = inner.attr
     layout = p.layouts.get(base) or p.fixed.get(base) or (row_major(base.shape) if base.is_source else None)
     if layout is None:

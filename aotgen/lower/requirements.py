@@ -1,33 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What open dims must satisfy for a Program to run: the facts lowering assumed, and that no extent is negative."""
+"""What dims must satisfy for a Program to run: the facts lowering assumed, and that no extent is negative."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 
 from aotgen.core.errors import UnsupportedError
 from aotgen.ir.facts import Condition, needed_by, needed_to_divide
 from aotgen.ir.index import Atom, Dim, Ix
-from aotgen.ir.program import KernelCall, Loop, LoopNest, Port, Step, Tensor, reads, walk_steps, writes
+from aotgen.ir.program import If, KernelCall, LibraryCall, Loop, LoopNest, Port, Step, Tensor, reads, walk_steps, writes
 
 
-def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom],
-               ) -> tuple[Condition, ...]:
-    """Each condition once, those on sizes first: the assumed ones may divide by what they keep positive.
-    Raises UnsupportedError where an extent is known only when a step has run."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``before``: conditions on open dims. ``made``: the dims that steps make; ``after``: conditions that mention them.
+    Each once, those on sizes first: the assumed ones may divide by what they keep positive."""
+
+    before: tuple[Condition, ...]
+    made: tuple[Atom, ...]
+    after: tuple[Condition, ...]
+
+
+def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom]) -> Wanted:
+    """Raises UnsupportedError where an extent is used that no step before it has made."""
     known = set(dims)
     extents = [d for p in ports for d in p.tensor.shape]
-    for step in walk_steps(steps):
-        for d in _extents(step):
-            if not isinstance(d, int) and not _only_of(d, known):
-                raise UnsupportedError(f"an extent of {step.name}, {d}, depends on input data", node=step.origin,
-                                       hint="models whose shapes follow from those of their inputs compile")
-            extents.append(d)
+    _visit(steps, known, extents)
+    for d in extents:
+        _require(d, known, "an output", "")
+    made = {a for s in walk_steps(steps) if isinstance(s, LibraryCall) for a, _ in s.extents}
     found = needed_by(extents)
     for c in assumed:
         found.update(needed_to_divide(c.value))
         found[c] = None
-    return tuple(c for c in found if _only_of(c.value, known))
+    before = tuple(c for c in found if _only_of(c.value, set(dims)))
+    after = tuple(c for c in found if c not in before and _only_of(c.value, {*dims, *made}))
+    return Wanted(before, tuple(sorted(made, key=lambda a: a.name)), after)
+
+
+def _visit(steps: Sequence[Step], known: set[Atom], extents: list[Dim]) -> None:
+    """Collects the extents of ``steps``; ``known`` gains the dims that any path through them makes."""
+    for step in steps:
+        if isinstance(step, LibraryCall):
+            known.update(a for a, _ in step.extents)
+        for d in _extents(step):
+            _require(d, known, step.name, step.origin)
+            extents.append(d)
+        if isinstance(step, If):
+            sides = [set(known), set(known)]
+            _visit(step.then_steps, sides[0], extents)
+            _visit(step.else_steps, sides[1], extents)
+            known.update(sides[0] & sides[1])
+        elif isinstance(step, Loop):
+            _visit(step.body, set(known), extents)
+
+
+def _require(d: Dim, known: Set[Atom], what: str, origin: str) -> None:
+    if not isinstance(d, int) and not _only_of(d, known):
+        raise UnsupportedError(f"an extent of {what}, {d}, depends on input data", node=origin,
+                               hint="models whose shapes follow from those of their inputs compile")
 
 
 def _only_of(value: Ix, dims: Set[Atom]) -> bool:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aotgen.core.dtypes import DType
-from aotgen.ir import interpret
+from aotgen.ir import define, expr, index, interpret
 from aotgen.ir.define import Def, topological
 from aotgen.ir.graph import Constant
 from aotgen.ir.index import Atom
 from aotgen.ir.program import Buffer, Layout, Packed, Tensor, row_major
+from aotgen.ir.scalar import OPS
 from aotgen.lower.scope import CONSTANT, Choice
 from aotgen.targets.anchors import Rule
 
@@ -49,19 +50,38 @@ class State:
         source = self.constants.get(d)
         key = (source if source is not None else d, layout)
         if key not in self._stored:
-            contents = source if source is not None else self._folded(d)
+            contents = source if source is not None else self.folded(d)
             t = self.buffer(d.name or "weights", d.dtype, layout, "const")
             self.weights[t.buffer] = Packed(contents, layout)
             self._stored[key] = t
         return self._stored[key]
 
-    def _folded(self, d: Def) -> Constant:
-        """A Def of constants alone as a lazy constant; evaluated in float64 and rounded once."""
+    def folded(self, d: Def) -> Constant:
+        """A Def of constants alone as a lazy constant; arithmetic in float64, rounded once."""
         leaves = [s for s in topological([d]) if s.is_source and s.origin == CONSTANT]
-        known = self.constants
+        known, shape = self.constants, tuple(int(x) for x in d.shape)  # type: ignore[arg-type]
+        same = _reshaped(d)
+        wide = any(e.op in OPS for m in topological([d]) if m.expr is not None for e in expr.nodes_of(m.expr))
 
         def load() -> NDArray[Any]:
+            if same is not None:
+                return known[same].load().reshape(shape)
             feeds = {s: known[s].load() for s in leaves}
-            return np.asarray(interpret.evaluate([d], feeds, wide=True)[d]).astype(d.dtype.numpy)
+            return np.asarray(interpret.evaluate([d], feeds, wide=wide)[d]).astype(d.dtype.numpy, copy=False)
 
-        return Constant(d.dtype, tuple(int(x) for x in d.shape), load)  # type: ignore[arg-type]
+        return Constant(d.dtype, shape, load)
+
+
+def _reshaped(d: Def) -> Def | None:
+    """The constant whose elements ``d`` repeats in the same row-major order, when ``d`` is such a view."""
+    axes = define.axes_for(d.shape)
+    at = tuple(index.ix(0) if a.ext == 1 else index.var(a) for a in axes)
+    flat, base = row_major(d.shape).offset(at), d
+    while base.is_view:
+        assert base.expr is not None
+        inner = expr.rebuild(base.expr, dict(zip(base.axes, at, strict=True)))
+        if inner.op != "load":
+            return None
+        base, at = inner.attr
+    same = base.is_source and base.dtype is d.dtype and index.ix(base.size) == index.ix(d.size)
+    return base if same and row_major(base.shape).offset(at) == flat else None

@@ -149,7 +149,7 @@ def _loop(run: _Runner, node: Node, env: Env) -> Sequence[Array]:
     kept: list[list[Array]] = [[] for _ in body.outputs[1 + len(carried):]]
     trip, go = 0, True if cond is None else bool(cond)
     while go and (limit is None or trip < limit):
-        out = run.body(body, [np.int64(trip).reshape(()), np.bool_(go).reshape(()), *carried], env)
+        out = run.body(body, [np.asarray(trip, np.int64), np.asarray(go, np.bool_), *carried], env)
         go, carried = bool(out[0].ravel()[0]), out[1:1 + len(carried)]
         for k, a in zip(kept, out[1 + len(carried):], strict=True):
             k.append(a)

@@ -106,7 +106,7 @@ def multinomial(ctx: Ctx, x: Def) -> Def:
     mass = compute(x.shape, lambda b, c: fn("exp", expr.cast(x[b, c] - top[b], "f32")))
     below = scan("add", x.shape, 1, lambda b, c: mass[b, c])
     shape = (batch, count)
-    points = compute(shape, lambda b, k: uniform(shape, (b, k), key) * below[b, classes - 1])  # type: ignore[operator]
+    points = compute(shape, lambda b, k: uniform(shape, (b, k), key) * below[b, classes - 1])
 
     def passed(o: list[Ix], r: list[Ix]) -> E:
         over = below[o[0], r[0]] <= points[o[0], o[1]]

@@ -65,7 +65,7 @@ def _extreme(t: DType, kind: str) -> E:
     """The identity of max or min over a tensor of storage type ``t``."""
     if t.is_float:
         return const(-math.inf if kind == "max" else math.inf, t.compute)
-    info = np.iinfo(t.numpy.type(0))
+    info = np.iinfo(t.numpy)  # type: ignore[type-var]
     return const(info.min if kind == "max" else info.max, t.compute)
 
 

@@ -57,11 +57,12 @@ def transformed(s: Sub, x: Value, length: Dim, inverse: bool, onesided: bool) ->
     known = isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
     if known and min(n, want) * parts * kept * outs <= TABLE_LIMIT:  # type: ignore[type-var, operator]
         assert isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
+        assert isinstance(parts, int)
         read = min(n, want)
-        table = transform_matrix(read, length, kept, int(parts), inverse, real)
+        table = transform_matrix(read, length, kept, parts, inverse, real)
         x = s.slice(x, len(x.shape) - 2, 0, read)
         lead = x.shape[:-2]
-        flat = s.reshape(x, [*lead, read * int(parts)])
+        flat = s.reshape(x, [*lead, read * parts])
         y = s("MatMul", flat, s.builder.constant(table.astype(x.dtype.numpy), "dft"))
         return s.reshape(y, [*lead, kept, outs])
     return s("DftSum", x, s.ints([length]), domain="aotgen", inverse=int(inverse), onesided=int(onesided))  # type: ignore[no-any-return]
@@ -94,8 +95,7 @@ def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
 
     total = reduce_("sum", (*x.shape[:-2], kept, outs), [n], term)
     kind = x.dtype.compute
-    scale = (lambda e: e / size) if inverse else (lambda e: e)
-    return compute(total.shape, lambda *i: expr.cast(scale(total[i]), kind), x.dtype)
+    return compute(total.shape, lambda *i: expr.cast(total[i] / size if inverse else total[i], kind), x.dtype)
 
 
 @expansion("DFT")

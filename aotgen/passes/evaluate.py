@@ -22,7 +22,8 @@ Array = NDArray[Any]
 def _reshape(node: Node, x: Array) -> Array:
     out = node.outputs[0]
     assert out is not None
-    return x.reshape([int(d) for d in out.shape])  # type: ignore[arg-type]
+    shape = [int(d) for d in out.shape]  # type: ignore[arg-type]
+    return x.reshape(shape)
 
 
 def _transpose(node: Node, x: Array) -> Array:

@@ -59,10 +59,12 @@ def _inside(node: Node) -> Node:
 def _pattern(softmax: Node, made: Mapping[Value, Node], users: Mapping[Value, list[Node]], keep: set[Value]) -> list[Node]:
     """The nodes from the product of queries and keys to the product with the values, in order; [] when there is no such
     chain or something else reads its inside."""
-    chain = [softmax]
+    chain, result = [softmax], softmax.outputs[0]
+    assert result is not None
     while chain[0].op != "MatMul":
-        links = [made[v] for v in chain[0].inputs if v in made and (made[v].op in CHAIN or made[v].op == "MatMul")
-                 and v is not None and len(users.get(v, ())) == 1 and v not in keep and v.shape == softmax.outputs[0].shape]
+        links = [made[v] for v in chain[0].inputs if v is not None and v in made
+                 and (made[v].op in CHAIN or made[v].op == "MatMul") and len(users.get(v, ())) == 1 and v not in keep
+                 and v.shape == result.shape]
         if len(links) != 1 or len(chain) > LONGEST:
             return []
         chain.insert(0, links[0])

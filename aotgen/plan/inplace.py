@@ -147,6 +147,7 @@ def _renamed(step: Step, renamed: Mapping[Buffer, Buffer]) -> Step:
             inputs=tuple(map(one, step.inputs)),
             outputs=tuple(map(one, step.outputs)),
             scratch=maybe(step.scratch),
+            extents=tuple((a, one(t)) for a, t in step.extents),
         )
     if isinstance(step, Fill):
         return replace(step, tensor=one(step.tensor))

@@ -28,7 +28,7 @@ def reorder(program: Program) -> Program:
     """``program``, or the same steps in an order whose peak is at most ``CLEARLY`` of it. Open sizes: unchanged."""
     spans = live_ranges(program)
     sizes = {b: n for b in spans if isinstance(n := bytes_of(b), int)}
-    if len(sizes) < len(spans) or not 2 < len(program.steps) <= MOST_STEPS:
+    if program.data_dims or len(sizes) < len(spans) or not 2 < len(program.steps) <= MOST_STEPS:
         return program
     other = replace(program, steps=tuple(j.step for j in _schedule(_jobs(program), sizes)))
     better = max_live(live_ranges(other), sizes) <= CLEARLY * max_live(spans, sizes)

@@ -159,17 +159,18 @@ def poisoned_run(library: Library, feeds: dict[str, Any], threads: int) -> dict[
 
 
 def grouped(outcomes: dict[str, Outcome]) -> list[tuple[int, str, list[str]]]:
-    """Failures by reason (names and numbers left out), most frequent first."""
+    """Failures by reason, most frequent first."""
     table: dict[str, list[str]] = {}
     for o in outcomes.values():
         if o.how != PASS:
-            table.setdefault(f"{o.how}: {_reason(o.why)}", []).append(o.case)
+            table.setdefault(reason_of(o), []).append(o.case)
     return sorted(((len(v), k, v) for k, v in table.items()), key=lambda row: (-row[0], row[1]))
 
 
-def _reason(why: str) -> str:
-    why = re.sub(r"^(\w+Error: )?\S+ \S+: ", r"\1", why)
-    return re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "N", why)[:110]
+def reason_of(o: Outcome) -> str:
+    """Why a case failed without what is particular to it: node names, numbers."""
+    why = re.sub(r"^(\w+Error: )?\S+ \S+: ", r"\1", re.sub(r"/\S+/", "", o.why))
+    return f"{o.how}: {re.sub(r'[0-9]+([.][0-9]+)?(e[-+][0-9]+)?', 'N', why)[:110]}"
 
 
 def main() -> int:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""docs/operators.md from the ledger: every case of the onnx package passes but for those in it, and the tests hold that.
+
+    python -m tests.conformance.report
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tests.conformance import ledger
+from tests.conformance.cases import MODES, Case, everything
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+Cell = dict[str, list[int]]  # by dtype: cases passed, cases
+
+_HEAD = """# Operators
+
+Made by `python -m tests.conformance.report` from `tests/conformance/ledger.json`; do not edit.
+
+What of the official test cases of onnx {version} compiles and gives the expected answer, in three builds: **static** (every
+input dim known), **dynamic** (every dim of every input open, nothing declared of the outputs), **constants** (the inputs
+are initializers). Each case runs with one and with three threads, which must agree to the bit. An element type is that of
+the case's first input; `3/4` says that three of its four cases pass, a type alone that all do, `-` that none does.
+
+| | static | dynamic | constants |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    cases = list(everything().values())
+    failing = {mode: ledger.known(mode) for mode in MODES}
+    out = [_HEAD.format(version=ledger.version())]
+    for kind in sorted({c.kind for c in cases}):
+        some = [c for c in cases if c.kind == kind]
+        out.append(_row(f"{kind} cases", [_count(some, failing[m]) for m in MODES]))
+    out.append(_row("**all**", [_count(cases, failing[m]) for m in MODES]))
+    out.append("\n## By operator\n\n| operator | static | dynamic | constants |\n|---|---|---|---|\n")
+    table: dict[str, dict[str, Cell]] = defaultdict(lambda: {m: defaultdict(lambda: [0, 0]) for m in MODES})
+    for case in cases:
+        if case.operator:
+            for mode in MODES:
+                cell = table[case.operator][mode][case.dtype]
+                cell[0] += case.name not in failing[mode]
+                cell[1] += 1
+    out += [_row(f"`{name}`", [_types(table[name][m]) for m in MODES]) for name in sorted(table)]
+    out.append("\n## Why the others do not\n")
+    for mode in MODES:
+        out.append(f"\n### {mode}\n\n| cases | reason |\n|---|---|\n")
+        reasons = defaultdict(int)
+        for why in failing[mode].values():
+            reasons[why] += 1
+        rows = sorted(reasons.items(), key=lambda row: (-row[1], row[0]))
+        out += [_row(str(count), [why.replace("|", "\\|").replace("<", "&lt;")]) for why, count in rows]
+    return "".join(out)
+
+
+def _row(head: str, cells: list[str]) -> str:
+    return f"| {head} | {' | '.join(cells)} |\n"
+
+
+def _count(cases: list[Case], failing: dict[str, str]) -> str:
+    return f"{sum(c.name not in failing for c in cases)} of {len(cases)}"
+
+
+def _types(cell: Cell) -> str:
+    rows = [(f"{t}" if good == total else f"{t} {good}/{total}") for t, (good, total) in sorted(cell.items()) if good]
+    return ", ".join(rows) or "-"
+
+
+def main() -> int:
+    PAGE.write_text(page(), "utf-8")
+    print(f"wrote {PAGE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
