@@ -16,12 +16,13 @@ from aotgen.emit.names import NameTable
 from aotgen.emit.text import Text
 from aotgen.ir import index
 from aotgen.ir.index import Dim
-from aotgen.ir.program import Buffer, Loop, Tensor
+from aotgen.ir.program import Buffer, KernelCall, LibraryCall, Loop, Tensor
 from aotgen.plan import Planned
 from aotgen.plan.liveness import accesses
 
 # What ``run`` itself and its callees call things.
-TAKEN = ("f", "d", "tid", "nt", "barrier", "in", "out", "ws", "weights", "scratch", "run", "mine")
+TAKEN = ("f", "d", "tid", "nt", "barrier", "in", "out", "ws", "weights", "scratch", "run", "mine",
+         "fill_halo")
 
 
 class Storage:
@@ -29,7 +30,8 @@ class Storage:
 
     def __init__(self, planned: Planned, face: Interface) -> None:
         self.planned, self.face = planned, face
-        table = NameTable(TAKEN)
+        called = {s.function for s in planned.program.walk() if isinstance(s, KernelCall | LibraryCall)}
+        table = NameTable((*TAKEN, *sorted(called)))
         steps = planned.program.steps
         used = dict.fromkeys(b for s in steps for part in accesses(s) for b in part)
         self.names: dict[Buffer, str] = {b: table.fresh(b.name) for b in used}

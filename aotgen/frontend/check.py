@@ -135,6 +135,10 @@ def check_proto(node: NodeProto, opsets: dict[str, int]) -> None:
         return
     if any(a.HasField("g") or a.graphs or a.ref_attr_name for a in node.attribute):
         return  # bodies are checked node by node, references when they are resolved
+    if domain != node.domain:
+        node, spelled = NodeProto(), node
+        node.CopyFrom(spelled)
+        node.domain = domain
     try:
         onnx.checker.check_node(node, _context(tuple(sorted(opsets.items()))))
     except onnx.checker.ValidationError as e:

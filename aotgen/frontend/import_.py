@@ -149,6 +149,8 @@ class _Importer:
         function = functions.schema_function(draft)
         if function is None:
             raise _no_such_operator(draft.op, draft.domain, draft.origin)
+        if not any(_domain(o.domain) == "" for o in function.opset_import):  # it also holds the caller's own nodes
+            function.opset_import.add(domain="", version=frame.opsets.get("", onnx.defs.onnx_opset_version()))
         defaults = functions.schema_defaults(draft.op, draft.domain)
         return self._call(frame, function, draft.inputs, draft.outputs, draft.attrs, defaults, draft.origin)
 

@@ -25,7 +25,7 @@ from aotgen.ir.program import (
     packed,
     row_major,
 )
-from aotgen.lower import claims, constants, fuse, group, library, nest, place, regions, requirements, schedule
+from aotgen.lower import claims, constants, extents, fuse, group, library, nest, place, regions, requirements, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -57,8 +57,9 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
     with facts.assuming() as assumed:
         steps = lower_scope(scope, state, tensors, outputs)
     ports = [Port(v.name, t) for v, t in zip(graph.outputs, outputs, strict=True)]
+    wanted = requirements.conditions(steps, [*inputs, *ports], assumed, state.dims)
     program = Program(name, tuple(inputs), tuple(ports), tuple(steps), dict(state.weights), state.dims,
-                      requirements.conditions(steps, [*inputs, *ports], assumed, state.dims))
+                      wanted.before, wanted.made, wanted.after)
     return Lowered(program, tuple(state.log))
 
 
@@ -68,9 +69,12 @@ def lower_scope(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: S
     made = scope.build()
     constants.fold(made, state)
     outputs = _distinct(made)
+    extents.order(outputs, scope.made)
     claims.claim(outputs, frozenset(outputs))
+    extents.order(outputs, scope.made)
     placement = place.place(outputs)
     fuse.inline(outputs, placement.layouts.keys())
+    extents.order(outputs, scope.made)
     order = topological(outputs)
     groups = [tuple(g) for g in group.groups(outputs, placement.layouts.keys())]
     tensors.update(zip(outputs, bound, strict=True))

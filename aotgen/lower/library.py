@@ -1,41 +1,132 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Library calls: one row per function of ``kernels/common/library.h``, saying how its C++ arguments come from the call."""
+"""Library calls: one row per function of ``kernels/common/library.h`` and ``selection.h``, saying how its C++ arguments come
+from the call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aotgen.core import dtypes
 from aotgen.core.errors import UnsupportedError
 from aotgen.ir import index
 from aotgen.ir.define import Call, Def
-from aotgen.ir.index import ix
+from aotgen.ir.index import Atom, Dim, ix
 from aotgen.ir.program import LibraryCall, Tensor, row_major
 from aotgen.lower.state import State
 
 RANKED_BYTES = 16  # one entry of topk's heap: a value of at most 8 bytes and its index
+MAX_RANK = 8  # of selection.h's Sizes
 
+Params = Sequence[tuple[str, Any]]
 Row = Callable[[Call, str, State, Mapping[Def, Tensor]], LibraryCall]
 
 
 def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
-    """The step of one library call. Raises UnsupportedError for a function that has no row."""
+    """The step of one library call. Raises UnsupportedError for a function that has no row, and where the result's extent
+    is data that nothing bounds."""
     origin = call.results[0].origin
     row = _ROWS.get(call.name)
     if row is None:
-        raise UnsupportedError(f"the size of its result depends on input data ('{call.name}')", node=origin,
-                               hint="give the operand that decides the size as a constant")
+        raise UnsupportedError(f"there is no library function '{call.name}'", node=origin)
+    for dim in _made(call):
+        if dim.hi is None:
+            raise UnsupportedError(f"the size of its result depends on input data and has no bound ('{call.name}')", node=origin,
+                                   hint="give the operand that decides the size as a constant, and open dims an upper bound")
     return row(call, origin, state, tensors)
+
+
+def _made(call: Call) -> list[Atom]:
+    """The dims of the results that no operand has, in order of first mention."""
+    given = {a for d in call.args for n in d.shape for a in index.dims_of(n)}
+    return list(dict.fromkeys(a for d in call.results for n in d.shape for a in index.dims_of(n) if a not in given))
+
+
+def _selection(function: str, call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor], params: Params,
+               scratch: Dim = 0, made: Sequence[Atom] | None = None) -> LibraryCall:
+    """A function of selection.h. ``made``: the dim of each of its counts in order; ``scratch``: bytes."""
+    made = _made(call) if made is None else made
+    counts = state.buffer(f"{function}_counts", dtypes.i64, row_major((max(len(made), 1),)), "workspace")
+    heap = state.buffer(f"{function}_scratch", dtypes.u8, row_major((scratch,)), "workspace") if scratch != 0 else None
+    outs = (*(tensors[d] for d in call.results), counts)
+    extents = tuple((a, Tensor(counts.buffer, row_major(()), n)) for n, a in enumerate(made))
+    return LibraryCall(state.unique(function), function, "selection.h", tuple(tensors[d] for d in call.args), outs, tuple(params),
+                       heap, origin, extents)
+
+
+def _around(shape: Sequence[Dim], axis: int | None) -> Params:
+    """A shape as [outer, n, inner] about ``axis``; without one all of it is n."""
+    if axis is None:
+        return (("outer", 1), ("n", index.prod_dims(shape)), ("inner", 1))
+    return (("outer", index.prod_dims(shape[:axis])), ("n", shape[axis]), ("inner", index.prod_dims(shape[axis + 1 :])))
+
+
+def _ranked(call: Call, origin: str) -> tuple[Dim, ...]:
+    """The shape of the first operand, which ``Sizes`` must hold."""
+    shape = call.args[0].shape
+    if len(shape) > MAX_RANK:
+        raise UnsupportedError(f"rank {len(shape)} is more than {MAX_RANK}", node=origin)
+    return shape
 
 
 def _topk(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
     """``topk(x, values, indices, outer, n, inner, k, largest)``, one heap of scratch: a single thread runs it."""
-    x, axis, k = call.args[0], int(call.params["axis"]), call.params["k"]
+    x, axis = call.args[0], int(call.params["axis"])
+    k, largest = call.results[0].shape[axis], ("largest", bool(call.params["largest"]))
+    if _made(call):
+        return _selection("topk_of", call, origin, state, tensors, (*_around(x.shape, axis), largest),
+                          index.as_dim(ix(x.shape[axis]) * RANKED_BYTES))
     heap = state.buffer("heap", dtypes.u8, row_major((index.as_dim(ix(k) * RANKED_BYTES),)), "workspace")
-    params = (("outer", index.prod_dims(x.shape[:axis])), ("n", x.shape[axis]), ("inner", index.prod_dims(x.shape[axis + 1:])),
-              ("k", k), ("largest", bool(call.params["largest"])))
     outs = tuple(tensors[d] for d in call.results)
+    params = (*_around(x.shape, axis), ("k", k), largest)
     return LibraryCall(state.unique("topk"), "topk", "library.h", (tensors[x],), outs, params, heap, origin)
 
 
-_ROWS: Mapping[str, Row] = {"topk": _topk}
+def _nonzero(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    shape = _ranked(call, origin)
+    params = (("n", index.prod_dims(shape)), ("rank", len(shape)), ("dims", (tuple(shape),)))
+    return _selection("nonzero_of", call, origin, state, tensors, params)
+
+
+def _compress(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    x, condition = call.args
+    params = (("length", condition.size), *_around(x.shape, call.params["axis"]))
+    return _selection("compress_of", call, origin, state, tensors, params)
+
+
+def _slice(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    shape, axes = _ranked(call, origin), tuple(call.params["axes"])
+    made = [index.dims_of(call.results[0].shape[a])[0] for a in axes]
+    params = (("rank", len(shape)), ("dims", (tuple(shape),)), ("cut", len(axes)), ("axes", (axes,)))
+    return _selection("slice_of", call, origin, state, tensors, params, made=made)
+
+
+def _range(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    return _selection("range_of", call, origin, state, tensors, (("most", _made(call)[0].hi),))
+
+
+def _nms(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    scores, most = call.args[1], call.params["most"]
+    batches, classes, n = scores.shape
+    rows = ix(batches) * classes
+    scratch = index.as_dim(rows * 8 + rows * most * 8 + ix(n) * RANKED_BYTES)
+    params = (("batches", batches), ("classes", classes), ("n", n), ("most", most),
+              ("use_score", bool(call.params["use_score"])), ("center", bool(call.params["center"])))
+    return _selection("nms_of", call, origin, state, tensors, params, scratch)
+
+
+def _unique(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    around = _around(call.args[0].shape, call.params["axis"])
+    params = (*around, ("sorted", bool(call.params["sorted"])))
+    return _selection("unique_of", call, origin, state, tensors, params, index.as_dim(ix(around[1][1]) * 24))
+
+
+_ROWS: Mapping[str, Row] = {
+    "topk": _topk,
+    "nonzero": _nonzero,
+    "compress": _compress,
+    "slice": _slice,
+    "range": _range,
+    "nms": _nms,
+    "unique": _unique,
+}

@@ -114,7 +114,7 @@ def _loop(r: _Region) -> Step:
     counter, _ = _counter(r, tensors)
     carried = len(body.inputs) - 2
     _bind(scope, tensors, body.inputs[0], counter)
-    cond_now, cond_next = r.scratch("cond", dtypes.boolean, ()), r.scratch("cond_next", dtypes.boolean, ())
+    cond_now, cond_next = r.scratch("cond", dtypes.boolean, ()), r.scratch("cond_next", dtypes.boolean, body.outputs[0].shape)
     given = r.input(1) if len(r.node.inputs) > 1 else None
     r.steps.append(r.copy(cond_now, given) if given else _store_true(r, cond_now))
     _bind(scope, tensors, body.inputs[1], cond_now)
@@ -158,7 +158,8 @@ def _store_true(r: _Region, where: Tensor) -> Step:
 def _bind(scope: Scope, tensors: dict[Def, Tensor], v: Value, where: Tensor) -> None:
     """Body input ``v`` lives at ``where``."""
     d = scope.env[v] = define.source(v.name, v.shape, v.dtype)
-    tensors[d] = where
+    same_rank = len(where.shape) == len(v.shape)  # a body may declare its counter and condition as [1]
+    tensors[d] = where if same_rank else Tensor(where.buffer, row_major(v.shape), where.base)
 
 
 def _place_on(counter: Tensor, extent: Dim, backwards: bool) -> tuple[Def, Ix]:

@@ -18,6 +18,7 @@ from aotgen.core.errors import AotgenError, InternalError
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
+from aotgen.lower import extents
 from aotgen.ops import registry
 from aotgen.ops.builder import COMPOSITE
 from aotgen.ops.registry import Ctx
@@ -48,6 +49,7 @@ class Scope:
     constants: dict[Def, Constant] = field(default_factory=dict)
     known: Mapping[Value, Constant] = field(default_factory=dict)
     log: list[Choice] = field(default_factory=list)
+    made: dict[index.Atom, Def] = field(default_factory=dict)  # extents known after a call of this scope
 
     def build(self) -> list[Def]:
         """Lower every node; the Defs of the graph's outputs."""
@@ -108,6 +110,7 @@ class Scope:
         if best is None and composite is not None:
             return self._open(node, composite)
         outs = plain if best is None else (*best.apply(node.origin), *plain[1:])
+        extents.adopt(outs, node, self.made)
         for d in outs:
             if d is not None and not d.origin:
                 d.origin = node.origin or node.op

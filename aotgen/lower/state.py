@@ -41,8 +41,10 @@ class State:
         return stem if n == 1 else self.unique(f"{stem}_{n}")
 
     def buffer(self, name: str, dtype: DType, layout: Layout, place: str) -> Tensor:
-        """A new buffer that holds exactly one tensor of ``layout``."""
-        return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size, place), layout)
+        """A new buffer that holds exactly one tensor of ``layout``: where steps make its extents, the largest."""
+        data = [a for a in index.dims_of(layout.size) if a not in self.dims]
+        size = index.bound(layout.size, data) if data else layout.size
+        return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size if size is None else size, place), layout)
 
     def weight(self, d: Def, layout: Layout | None = None) -> Tensor:
         """Where constant Def ``d`` (or a Def of constants alone) lives, stored through ``layout`` (default row-major)."""

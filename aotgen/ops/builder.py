@@ -115,10 +115,9 @@ class Builder:
             outputs.append(v)
             if v is not None and k is not None:
                 self.constants[v] = k
-        if not all(v is None or v in self.constants for v in outputs):
-            self.nodes.append(
-                Node(op, draft.inputs, tuple(outputs), draft.attrs, domain, origin, draft.bodies)
-            )
+        computed = tuple(None if v in self.constants else v for v in outputs)
+        if any(v is not None for v in computed):
+            self.nodes.append(Node(op, draft.inputs, computed, draft.attrs, domain, origin, draft.bodies))
         return tuple(outputs)
 
     def _expanded(self, row: registry.OpDef, node: Node) -> tuple[Value | None, ...]:

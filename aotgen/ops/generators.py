@@ -18,6 +18,8 @@ from aotgen.ir.interpret import Array, library
 from aotgen.ops.broadcast import replaced
 from aotgen.ops.registry import Ctx, lowering
 
+MOST = 2**31  # an extent is an int in generated code
+
 
 @lowering("ConstantOfShape")
 def constant_of_shape(ctx: Ctx, shape: Def) -> Def:
@@ -58,15 +60,20 @@ def _count(ctx: Ctx, lo: Dim, hi: Dim, step: int) -> Dim:
 
 
 def _range_from_data(ctx: Ctx, *operands: Def) -> Def:
-    return call("library", "range", operands, [((data_dim(ctx, 0),), operands[0].dtype)])[0]
+    dtype = operands[0].dtype
+    most = 1 << dtype.bits if dtype.is_integer and dtype.bits <= 16 else None
+    return call("library", "range", operands, [((data_dim(ctx, 0, most),), dtype)])[0]
 
 
 def data_dim(ctx: Ctx, low: int = 0, high: Dim | None = None, tag: str = "") -> Ix:
     """An extent known only when the node has run. Named by the node's operands, so each lowering of the node (and of
-    an equal node) gives the same one. ``high``: the largest it can be, where that is a number."""
+    an equal node) gives the same one. ``high``: the largest it can be; where that has no bound either, the dim has
+    none, and no library can be made (``lower/library.py`` says so)."""
     operands = ",".join(v.name if v is not None else "" for v in ctx.node.inputs)
     attrs = "".join(f",{k}={v}" for k, v in sorted(ctx.node.attrs.items()))
-    return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, high if isinstance(high, int) else None)
+    most = None if high is None else index.bound(high)
+    known = isinstance(most, int) and most < MOST
+    return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, int(most) if known else None)  # type: ignore
 
 
 @library("range")

@@ -75,7 +75,7 @@ def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequ
 @lowering("Slice")
 def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None) -> Def:
     """An index map where the bounds are known; a library call with an extent that is data where they are not."""
-    count = starts.shape[0]
+    count = starts.shape[0] if starts.rank else 1  # onnxruntime takes a scalar, too
     if not isinstance(count, int):
         raise ctx.refuse(f"{count} slice starts: how many axes are cut must be a number")
     where = ctx.axes(3, x.rank, range(count))

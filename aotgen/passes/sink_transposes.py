@@ -40,7 +40,7 @@ def _merge(rw: Rewrite, node: Node) -> bool:
     if node.domain or not node.inputs or node.inputs[0] is None or node.outputs[0] is None:
         return False
     source = rw.producer(node.inputs[0])
-    if source is None or source.domain or source.inputs[0] is None:
+    if source is None or source.domain or not source.inputs or source.inputs[0] is None:
         return False
     out = node.outputs[0]
     if node.op == "Transpose" and source.op == "Transpose":

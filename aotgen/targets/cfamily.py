@@ -68,7 +68,7 @@ def _sign(zero: str, one: str) -> Spelling:
 
 
 def _shift(name: str, signed: str, unsigned: str) -> Spelling:
-    """Shifts of a signed type run on the unsigned one."""
+    """Shifts to the left of a signed type run on the unsigned one."""
     return lambda a, b: Code(
         f"static_cast<{signed}>({name}(static_cast<{unsigned}>({a.text}), static_cast<{unsigned}>({b.text})))"
     )
@@ -140,13 +140,13 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
         **_INT,
         "sign": lambda a: Code(f"({a.text} > 0) - ({a.text} < 0)", ADD),
         "shl": _shift("shl", "int32_t", "uint32_t"),
-        "shr": _shift("shr", "int32_t", "uint32_t"),
+        "shr": _shift("shr", "int32_t", "int32_t"),
     },
     "i64": {
         **_INT,
         "sign": lambda a: Code(f"int64_t{{{a.text} > 0}} - int64_t{{{a.text} < 0}}", ADD),
         "shl": _shift("shl", "int64_t", "uint64_t"),
-        "shr": _shift("shr", "int64_t", "uint64_t"),
+        "shr": _shift("shr", "int64_t", "int64_t"),
     },
     **{
         u: {

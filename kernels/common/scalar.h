@@ -9,7 +9,7 @@
 //              become vector code wherever the machine has the operation.
 // Arithmetic   wraps modulo 2^bits. Division and remainder by 0 give 0 (ONNX leaves them undefined,
 //              the CPU would trap); INT_MIN / -1 wraps to INT_MIN, remainder 0. A shift by the
-//              width or more gives 0.
+//              width or more gives 0; one to the right extends the sign.
 // Casts        int to int drops the high bits (as ONNX says). To float rounds to nearest even.
 //              Float to int truncates toward zero, where all implementations agree. ONNX leaves
 //              NaN, infinities and what does not fit undefined; found by running Cast:
@@ -135,7 +135,7 @@ AOT_FN T ipow(T a, E b) {
   return vm::narrow<T>(result);
 }
 
-// ------------------------------------------------------------------------------- shifts (unsigned)
+// ----------------------------------------------------------------- shifts (left: of unsigned types)
 
 template <class T>
 AOT_FN T shl(T a, T count) {
@@ -146,8 +146,8 @@ AOT_FN T shl(T a, T count) {
 }
 template <class T>
 AOT_FN T shr(T a, T count) {
-  static_assert(!vm::is_signed<T>, "ONNX BitShift is on unsigned types");
   const T within = static_cast<T>(count & T(vm::width_of<T> - 1));
+  if constexpr (vm::is_signed<T>) return count == within ? static_cast<T>(a >> within) : T(0);
   const T r = vm::narrow<T>(vm::widen(a) >> within);
   return count < T(vm::width_of<T>) ? r : T(0);
 }
