@@ -276,17 +276,20 @@ def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None =
     if past_key is not None and past_value is not None:
         past = past_key.shape[2]
         k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
-    mask = _ms_mask(ctx, s, padding, added, q.dtype)
+    mask = _ms_mask(ctx, s, padding, added, k)
     causal = bool(ctx.attr_int("unidirectional", 0))
     scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
     y, _ = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
     return s.asked(merge_heads(s, y), k, v)
 
 
-def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, dtype: DType) -> Value | None:
-    """onnxruntime's masks as one float bias: 0 in an integer mask adds ``mask_filter_value``."""
+def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, keys: Value) -> Value | None:
+    """onnxruntime's masks as one float bias: 0 in an integer mask adds ``mask_filter_value``. ``keys``: [B, H, Skv, D]."""
+    dtype = keys.dtype
     if padding is None:
         return added
+    if len(padding.shape) == 1:
+        padding = _from_lengths(ctx, s, padding, keys)
     if len(padding.shape) not in (2, 3):
         raise ctx.refuse(f"a mask of type {padding.type}")
     b, *rest = padding.shape
@@ -294,6 +297,22 @@ def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, dtype
     low = s.scalar(max(ctx.attr_float("mask_filter_value", -10000.0), -65504.0 if dtype is dtypes.f16 else -3e38), dtype)
     mask = s("Where", s.cast(shaped, dtypes.boolean), s.scalar(0.0, dtype), low)
     return mask if added is None else s("Add", mask, added)  # type: ignore[no-any-return]
+
+
+def _from_lengths(ctx: Ctx, s: Sub, bounds: Value, keys: Value) -> Value:
+    """A mask [B, Skv] from where the keys of each sequence end ([B]), or end and then start ([2B])."""
+    batch = keys.shape[0]
+    if bounds.shape[0] not in (batch, index.as_dim(index.ix(batch) * 2)):
+        raise ctx.refuse(f"a mask of type {bounds.type} for {batch} sequences")
+    place = s.cast(s.steps(keys.shape[2]), bounds.dtype)
+
+    def column(first: Dim) -> Value:
+        return s.reshape(s.slice(bounds, 0, first, index.as_dim(index.ix(first) + batch)), [batch, 1])
+
+    seen: Value = s("Less", place, column(0))
+    if bounds.shape[0] != batch:
+        seen = s("And", seen, s("GreaterOrEqual", place, column(batch)))
+    return seen
 
 
 @expansion("Attention", domain=MICROSOFT, whole=True)
@@ -316,7 +335,7 @@ def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | N
         k, v = (s.concat([s.select(past, 0, n), t], 2) for n, t in enumerate((k, v)))
     causal = bool(ctx.attr_int("unidirectional", 0))
     scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
-    y, _ = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, q.dtype), before, 0 if causal else None))
+    y, _ = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, k), before, 0 if causal else None))
     present = None
     if ctx.wants(1):
         present = s.concat([s.reshape(t, [1, *t.shape]) for t in (k, v)], 0)
