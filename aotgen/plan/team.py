@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""How many threads a model can use: a network of a microsecond must not wake sixty-four.
+
+A step of w operations on t threads takes ``w / (t * RATE)`` plus a barrier that grows with t; the default team is the
+smallest power of two that is within a tenth of the quickest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aotgen.ir import expr, index
+from aotgen.ir.index import Dim
+from aotgen.ir.program import Copy, If, KernelCall, Loop, LoopNest, Program, Step
+
+RATE = 5e4  # operations a microsecond and thread: half of what the kernels reach, loop nests being slower
+START, BARRIER, SHARE = 0.6, 0.2, 0.05  # microseconds: starting a team, a barrier, and each more thread at either
+TEAMS = tuple(2**k for k in range(9))
+
+Work = tuple[float, float]  # how often a step runs, operations each time
+
+
+def useful_threads(program: Program) -> int:
+    """The default team's upper limit, at the largest dims; the largest team where a dim is open without a bound."""
+    steps = list(_work(program.steps))
+    if any(work is None for work in steps):
+        return TEAMS[-1]
+    known = [work for work in steps if work is not None]
+    times = [_time(known, t) for t in TEAMS]
+    return next(t for t, us in zip(TEAMS, times, strict=True) if us <= 1.1 * min(times))
+
+
+def _time(steps: Sequence[Work], threads: int) -> float:
+    waits = 0.0 if threads == 1 else BARRIER + SHARE * threads
+    start = 0.0 if threads == 1 else START + SHARE * threads
+    return start + sum(runs * (work / (threads * RATE) + waits) for runs, work in steps)
+
+
+def _work(steps: Sequence[Step], runs: float = 1.0) -> Iterator[Work | None]:
+    """Every step as (runs, operations); None for one whose work has no bound."""
+    for s in steps:
+        if isinstance(s, Loop):
+            trips = _largest(s.trips) if isinstance(s.trips, int | index.Ix) else None
+            if trips is None:
+                yield None
+            else:
+                yield from _work(s.body, runs * trips)
+        elif isinstance(s, If):
+            yield from _work(s.then_steps, runs)
+            yield from _work(s.else_steps, runs)
+        else:
+            work = _operations(s)
+            yield None if work is None else (runs, work)
+
+
+def _operations(s: Step) -> float | None:
+    if isinstance(s, KernelCall):
+        return _largest(s.flops)
+    if isinstance(s, Copy):
+        return _largest(s.dst.layout.size)
+    return _nest(s) if isinstance(s, LoopNest) else 0.0
+
+
+def _nest(nest: LoopNest) -> float | None:
+    total = 0.0
+    for stage in nest.stages:
+        loops = (*nest.outer, *stage.loops)
+        points = _largest(index.prod_dims(index.as_dim(v.ext) for v in loops if v.ext is not None))
+        if points is None:
+            return None
+        total += points * sum(1 + expr.flops(st.value) for st in stage.stmts)
+    return total
+
+
+def _largest(d: Dim) -> float | None:
+    """The value of an extent at every dim's upper bound; None where one has none."""
+    dims = {a for a in index.ix(d).walk() if a.kind in ("dim", "var")}
+    if any(a.kind == "var" or a.hi is None for a in dims):
+        return None
+    return float(index.ix(d).evaluate({a: a.hi for a in dims}))
