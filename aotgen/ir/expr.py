@@ -17,7 +17,8 @@ from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
 from aotgen.ir import index
 from aotgen.ir.index import Atom, Ix
-from aotgen.ir.scalar import OPS
+from aotgen.ir.scalar import OPS, reread
+from aotgen.ir.scalar import cast_value as cast_value
 
 
 class Readable(Protocol):
@@ -247,37 +248,6 @@ def bitcast(a: E, source: dtypes.DType, to: dtypes.DType) -> E:
         bits = np.asarray(a.attr).astype(source.numpy).reshape(1)
         return const(reread(bits, source, to)[0].item(), to.compute)
     return _cons("bitcast", (a,), to.compute, f"{source}:{to}")
-
-
-def reread(a: Any, source: dtypes.DType, to: dtypes.DType) -> Any:
-    """An array stored as ``source`` with its bits read as ``to``. Types below a byte are one byte each in NumPy."""
-    if source.bits >= 8:
-        return np.ascontiguousarray(a).view(to.numpy).reshape(np.shape(a))
-    raw = np.asarray(a).astype(np.int64) & ((1 << source.bits) - 1) if source.is_integer else a.view(np.uint8)
-    if not to.is_integer:
-        return raw.astype(np.uint8).view(to.numpy)
-    return (np.where(raw >> (to.bits - 1) == 1, raw - (1 << to.bits), raw) if to.kind == "i" else raw).astype(to.numpy)
-
-
-def cast_value(value: Any, to: dtypes.DType) -> Any:
-    """One Python scalar converted as the ``cast`` node converts it: floats to integers truncate and saturate at 32
-    and 64 bits (below 0 as signed, then wrapped), NaN becomes 0, narrower integers wrap."""
-    if to.is_bool:
-        return bool(value)
-    if to.is_float:
-        with np.errstate(over="ignore"):
-            return float(np.asarray(value).astype(to.numpy))
-    if isinstance(value, float):
-        if value != value:
-            return 0
-        signed = value < 0 or to.kind == "i" or to.bits < 32
-        kind: Any = np.dtype(f"{'' if signed else 'u'}int{64 if to.bits > 32 else 32}")
-        info = np.iinfo(kind)
-        value = int(min(max(value, float(info.min)), float(info.max)))
-        value = min(value, int(info.max))
-    bits = max(to.bits, 1)
-    raw = int(value) & ((1 << bits) - 1)
-    return raw - (1 << bits) if to.kind == "i" and raw >> (bits - 1) else raw
 
 
 def index_of(e: E, ext: Ix | int) -> Ix:

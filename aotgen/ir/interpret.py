@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import InternalError
-from aotgen.ir import define, expr, index
+from aotgen.ir import define, index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
-from aotgen.ir.scalar import OPS
+from aotgen.ir.scalar import OPS, reread
 
 Array = NDArray[Any]
 LibraryFn = Callable[[Call, Sequence[Array]], Sequence[Array]]
@@ -79,7 +79,7 @@ def cast_array(a: Array, to: DType, wide: bool = False) -> Array:
 def bitcast_array(a: Array, types: str) -> Array:
     """``a`` as a ``bitcast`` node reads it; ``types``: the node's attribute."""
     source, to = (dtypes.of(name) for name in types.split(":"))
-    return np.asarray(expr.reread(a.astype(source.numpy), source, to))
+    return reread(a.astype(source.numpy), source, to)
 
 
 def _saturate(a: Array, to: DType) -> Array:

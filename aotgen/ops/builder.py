@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
-from aotgen.core.errors import AotgenError, ModelError
+from aotgen.core.errors import AotgenError, ModelError, UnsupportedError
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
@@ -149,6 +149,9 @@ class Builder:
         if rule is not None:
             types = rule(self, node)
             return types, [None] * len(types)
+        other = next((v for v in node.inputs if v is not None and not isinstance(v.type, TensorType)), None)
+        if other is not None:
+            raise UnsupportedError(f"{other.name} is a {other.type}: {node.op} of tensors only is compiled")
         ctx = self.ctx(node)
         ins = {v: define.source(v.name, v.shape, v.dtype) for v in node.inputs if v is not None}
         outs = registry.lower_node(ctx, [None if v is None else ins[v] for v in node.inputs])
@@ -215,8 +218,16 @@ def symbolic_values(d: Def, contents: Mapping[Def, Constant]) -> list[index.Dim]
         e = _element(d, tuple(map(index.ix, point)), element)
         if e is None or e.op not in ("const", "ix"):
             return None
-        out.append(e.attr if e.op == "ix" else int(e.attr))
+        out.append(e.attr if e.op == "ix" else _stored(int(e.attr), d.dtype))
     return out
+
+
+def _stored(value: int, dtype: DType) -> int:
+    """``value`` as an integer element of ``dtype`` holds it: its low bits."""
+    if not dtype.is_integer:
+        return value
+    low = value & ((1 << dtype.bits) - 1)
+    return low - (1 << dtype.bits) if dtype.kind == "i" and low >> (dtype.bits - 1) else low
 
 
 def _element(d: Def, at: tuple[index.Ix, ...], on_load: Any) -> expr.E | None:

@@ -66,13 +66,15 @@ def _centred(x: Def, zero: Def | None, rows: bool) -> Read:
     """Elements of ``x`` minus their zero point."""
     if zero is None:
         return lambda i: x[i]
+    along = -2 if rows and x.rank > 1 else -1
+    if zero.rank == 1:
+        broadcast(zero.shape, (x.shape[along],))  # where extents are open, run checks it
 
     def element(i: tuple[Ix, ...]) -> E:
         if zero.rank == 0:
             return x[i] - zero[()]
         if zero.rank == 1:
-            line = i[-2] if rows and x.rank > 1 else i[-1]
-            return x[i] - zero[index.ix(0) if zero.shape[0] == 1 else line]
+            return x[i] - zero[index.ix(0) if zero.shape[0] == 1 else i[along]]
         return x[i] - read(zero, i)
 
     return element

@@ -5,18 +5,35 @@ from __future__ import annotations
 
 from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute, scan
-from aotgen.ir.expr import E, const, ge0, guard
+from aotgen.ir.expr import E, const, fn, ge0, guard, select
 from aotgen.ir.index import Ix
+from aotgen.ops.broadcast import flat_element
 from aotgen.ops.registry import Ctx, lowering
 
 
 @lowering("CumSum", "CumProd")
 def cumulative(ctx: Ctx, x: Def, axis: Def) -> Def:
-    """``exclusive``: element k leaves itself out (the first one is the identity). ``reverse``: from the end."""
+    """``exclusive``: element k leaves itself out (the first one is the identity). ``reverse``: from the end. An axis known
+    only at run time picks among the results along each."""
+    if not ctx.is_const(1):
+        along = [_along(ctx, x, a) for a in range(x.rank)]
+        chosen = flat_element(axis)
+
+        def pick(*i: Ix) -> E:
+            out = along[0][i]
+            for a in range(1, x.rank):
+                out = select(fn("or", chosen.eq(a), chosen.eq(a - x.rank)), along[a][i], out)
+            return out
+
+        return compute(x.shape, pick, x.dtype)
     where = ctx.values(1, "axis")
     if len(where) != 1 or not isinstance(where[0], int):
         raise ModelError(f"axis {where} is not one number")
-    a = ctx.axis_of(where[0], x.rank)
+    return _along(ctx, x, ctx.axis_of(where[0], x.rank))
+
+
+def _along(ctx: Ctx, x: Def, a: int) -> Def:
+    """The running sum or product of ``x`` along axis ``a``."""
     reverse, exclusive = ctx.attr_int("reverse", 0), ctx.attr_int("exclusive", 0)
     fold, identity = ("add", 0) if ctx.node.op == "CumSum" else ("mul", 1)
 

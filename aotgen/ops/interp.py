@@ -58,23 +58,32 @@ class _Runner:
         for v in graph.inputs:
             self.bind(v, env[v])
         self.known.update(graph.constants)
+        sizes = {v: names for v, c in graph.constants.items() if (names := _names(c))}
         for v, c in graph.constants.items():
-            env[v] = self.contents(c)
+            if sizes.get(v, set()) <= self.dims.keys():
+                env[v] = self.contents(c)
         for node in graph.nodes:
+            found: set[str] = set()
             for out, a in zip(node.outputs, self.node(node, env), strict=False):
                 if out is not None:
                     env[out] = a
-                    self.bind(out, a)
+                    found |= self.bind(out, a)
+            for v, names in sizes.items():  # contents that follow from an extent just made
+                if names & found and names <= self.dims.keys():
+                    env[v] = self.contents(graph.constants[v])
         return [env[v] for v in graph.outputs]
 
-    def bind(self, v: Value, a: Array) -> None:
-        """Take the extents of open dims from the contents of ``v``."""
+    def bind(self, v: Value, a: Array) -> set[str]:
+        """Take the extents of open dims from the contents of ``v``; their names."""
+        found: set[str] = set()
         if not isinstance(v.type, TensorType):
-            return
+            return found
         for d, n in zip(v.type.shape, a.shape, strict=True):
             atoms = index.dims_of(d)
             if len(atoms) == 1 and index.ix(d) == index.var(atoms[0]):
                 self.dims[atoms[0].name] = n
+                found.add(atoms[0].name)
+        return found
 
     def contents(self, c: Constant) -> Array:
         if c.dims is not None:
@@ -134,6 +143,11 @@ class _Runner:
         for v, a in zip(body.inputs, inputs, strict=True):
             inner[v] = a
         return self.graph(body, inner)
+
+
+def _names(c: Constant) -> set[str]:
+    """The open dims that the contents of ``c`` mention."""
+    return {a.name for d in c.dims or () for a in index.dims_of(d)}
 
 
 def _if(run: _Runner, node: Node, env: Env) -> Sequence[Array]:

@@ -155,7 +155,7 @@ def mixture_of_experts(ctx: Ctx, builder: Builder, x: Value, router: Value, w1: 
     flat = s.reshape(x, [1, rows, hidden])
 
     def layer(v: Value, w: Value, b: Value | None) -> Value:
-        y = s("MatMul", v, s.transpose(w, [0, 2, 1]))
+        y: Value = s("MatMul", v, s.transpose(w, [0, 2, 1]))
         return y if b is None else s("Add", y, s.reshape(b, [b.shape[0], 1, b.shape[1]]))
 
     h = layer(flat, w1, b1)

@@ -34,11 +34,11 @@ def matmul_n_bits(ctx: Ctx, builder: Builder, a: Value, b: Value, scales: Value,
     if order is not None:
         raise ctx.refuse("MatMulNBits with reordered blocks (g_idx)")
     names = ("K", "N", "bits", "block_size")
-    attrs = {n: ctx.attr_int(n, 4 if n == "bits" else None) for n in names}
+    attrs: dict[str, Any] = {n: ctx.attr_int(n, 4 if n == "bits" else None) for n in names}
     if attrs["bits"] not in (2, 4, 8) or b.dtype is not dtypes.u8:
         raise ctx.refuse(f"MatMulNBits of {attrs['bits']} bits in {b.dtype}")
     w = s("UnpackNBits", b, scales, zeros, domain="aotgen", **attrs)
-    y = s("MatMul", a, s.cast(w, a.dtype))
+    y: Value = s("MatMul", a, s.cast(w, a.dtype))
     return y if bias is None else s("Add", y, bias)
 
 
@@ -87,7 +87,7 @@ def _unflat(d: Def, flat: Ix) -> tuple[Ix, ...]:
 def _scaled_product(s: Sub, a: Value, b: Value, scale: Value, a_zero: Value | None, b_zero: Value | None,
                     bias: Value | None) -> Value:
     acc = s.cast(s("MatMulInteger", a, b, a_zero, b_zero), scale.dtype)
-    y = s("Mul", acc, scale)
+    y: Value = s("Mul", acc, scale)
     return y if bias is None else s("Add", y, bias)
 
 

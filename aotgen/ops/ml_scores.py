@@ -13,7 +13,7 @@ import numpy as np
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute, reduce_
-from aotgen.ir.expr import E, const, fn, select
+from aotgen.ir.expr import E, fn, select
 from aotgen.ir.graph import Value
 from aotgen.ops.registry import Ctx, lowering
 from aotgen.ops.shorthand import Sub

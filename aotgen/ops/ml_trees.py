@@ -21,7 +21,7 @@ from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
-from aotgen.ir.expr import E, const, fn, select
+from aotgen.ir.expr import E, fn, select
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Ix
 from aotgen.ops.builder import Builder
@@ -70,6 +70,16 @@ class Forest:
             level += 1
             if level > DEEPEST:
                 raise ModelError(f"a tree is deeper than {DEEPEST} or has a cycle")
+
+    def reached(self) -> set[int]:
+        """Every node that some walk meets."""
+        stack, seen = list(self.roots), set(self.roots)
+        while stack:
+            n = stack.pop()
+            fresh = {self.yes[n], self.no[n]} - seen if self.mode[n] >= 0 else set()
+            seen |= fresh
+            stack += fresh
+        return seen
 
     def always(self, target: int) -> bool:
         """Does some tree have a weight for ``target`` in all of its leaves?"""
@@ -122,8 +132,11 @@ def classic(ctx: Ctx, prefix: str, targets: int) -> Forest:
     if sorted(trees[n] for n in roots) != sorted(set(trees)):
         raise ModelError("a tree of the ensemble has no root, or several")
     missing = ctx.attr_ints("nodes_missing_value_tracks_true", []) or [0] * len(trees)
-    return Forest(ctx.attr_ints("nodes_featureids"), mode, _numbers(ctx, "nodes_values"), missing, yes, no, roots,
-                  weights, present)
+    forest = Forest(ctx.attr_ints("nodes_featureids"), mode, _numbers(ctx, "nodes_values"), missing, yes, no, roots,
+                    weights, present)
+    if len(forest.reached()) != len(trees):
+        raise ModelError("a tree of the ensemble has a cycle")
+    return forest
 
 
 def _numbers(ctx: Ctx, name: str) -> list[float]:
@@ -205,16 +218,16 @@ def walked(s: Sub, x: Value, f: Forest) -> Value:
     if int(feature.max()) >= (x.shape[1] if isinstance(x.shape[1], int) else 1 << 31):
         raise ModelError(f"a tree looks at feature {int(feature.max())} of {x.shape[1]}")
     used = sorted(set(mode[~leaf].tolist())) or [0]
-    const = s.builder.constant
-    tables = [const(feature.astype(np.int32), "feature"), const(np.array(f.split, x.dtype.numpy), "split"),
-              const(yes.astype(np.int32), "yes"), const(no.astype(np.int32), "no"),
-              const(np.where(leaf, used[0], mode).astype(np.int8), "mode") if len(used) > 1 else None,
-              const(np.array(f.missing, bool), "missing") if any(f.missing) else None]
+    known = s.builder.constant
+    tables = [known(feature.astype(np.int32), "feature"), known(np.array(f.split, x.dtype.numpy), "split"),
+              known(yes.astype(np.int32), "yes"), known(no.astype(np.int32), "no"),
+              known(np.where(leaf, used[0], mode).astype(np.int8), "mode") if len(used) > 1 else None,
+              known(np.array(f.missing, bool), "missing") if any(f.missing) else None]
     at = s("Expand", at, s.ints([x.shape[0], len(f.roots)]))
     for _ in range(depth):
         at = s("TreeStep", x, at, *tables, domain="aotgen", modes=used)
     rows = np.where(leaf, np.array(f.yes, np.int32), 0).astype(np.int32)
-    return s("Gather", const(rows, "row"), at, axis=0)  # type: ignore[no-any-return]
+    return s("Gather", known(rows, "row"), at, axis=0)  # type: ignore[no-any-return]
 
 
 @lowering("TreeStep", domain="aotgen")
@@ -279,7 +292,7 @@ def _based(s: Sub, y: Value, seen: Value | None, base: Sequence[float]) -> Value
     """``y + base`` where any leaf had a weight."""
     if not any(base):
         return y
-    more = s("Add", y, s.builder.constant(np.array(base, np.float32), "base"))
+    more: Value = s("Add", y, s.builder.constant(np.array(base, np.float32), "base"))
     return more if seen is None else s("Where", seen, more, y)
 
 

@@ -11,7 +11,7 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, cast, const, fn, select
 from aotgen.ir.index import Ix
-from aotgen.ops.broadcast import known_scalar, replaced
+from aotgen.ops.broadcast import broadcast, known_scalar, replaced
 from aotgen.ops.cast import convert
 from aotgen.ops.reduction import reduced
 from aotgen.ops.registry import Ctx, lowering
@@ -24,6 +24,7 @@ def parameter(ctx: Ctx, k: int, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
         return lambda i: p[(0,) * p.rank] if known is None else known
     axis, block = ctx.axis(x.rank, 1), ctx.attr_int("block_size", 0)
     if p.rank == 1 and not block:
+        broadcast(p.shape, (x.shape[axis],))  # one per slice of the axis: where extents are open, run checks it
         return lambda i: p[i[axis]]
     if p.rank != x.rank:
         raise ModelError(f"scale or zero point of shape {list(p.shape)} for {list(x.shape)}")

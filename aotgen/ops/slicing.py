@@ -78,6 +78,10 @@ def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, st
     count = starts.shape[0] if starts.rank else 1  # onnxruntime takes a scalar, too
     if not isinstance(count, int):
         raise ctx.refuse(f"{count} slice starts: how many axes are cut must be a number")
+    if count > x.rank:
+        raise ModelError(f"{count} slice starts for {x.rank} axes")
+    if axes is not None and not ctx.is_const(3):
+        return _slice_along_data(ctx, x, [starts, ends, axes, *([] if steps is None else [steps])])
     where = ctx.axes(3, x.rank, range(count))
     if not all(ctx.is_const(k) for k in (1, 2, 4) if ctx.given(k)):
         return _slice_by_data(ctx, x, starts, ends, steps, where)
@@ -102,13 +106,27 @@ def _slice_by_data(ctx: Ctx, x: Def, starts: Def, ends: Def, steps: Def | None, 
     return call("library", "slice", args, [(shape, x.dtype)], axes=tuple(axes))[0]
 
 
+def _slice_along_data(ctx: Ctx, x: Def, bounds: Sequence[Def]) -> Def:
+    """Which axes are cut is data too: any may be."""
+    shape = [data_dim(ctx, 0, d, f"_{k}") for k, d in enumerate(x.shape)]
+    return call("library", "slice_along", [x, *bounds], [(shape, x.dtype)])[0]
+
+
 @library("slice")
 def _slice_reference(c: Call, args: Sequence[Array]) -> list[Array]:
-    """``args``: x, starts, ends and optionally steps; a negative step's end may reach before the first element."""
-    x = args[0]
-    steps = args[3] if len(args) > 3 else np.ones(len(args[1]), np.int64)
+    return _cut(args[0], args[1], args[2], c.params["axes"], args[3] if len(args) > 3 else None)
+
+
+@library("slice_along")
+def _slice_along_reference(c: Call, args: Sequence[Array]) -> list[Array]:
+    return _cut(args[0], args[1], args[2], args[3].tolist(), args[4] if len(args) > 4 else None)
+
+
+def _cut(x: Array, starts: Array, ends: Array, axes: Sequence[int], given: Array | None) -> list[Array]:
+    """Slice in NumPy: a negative step's end may reach before the first element."""
+    steps = np.ones(len(starts), np.int64) if given is None else given
     cut = [slice(None)] * x.ndim
-    for axis, a, b, s in zip(c.params["axes"], args[1].tolist(), args[2].tolist(), steps.tolist(), strict=True):
+    for axis, a, b, s in zip(axes, starts.tolist(), ends.tolist(), steps.tolist(), strict=True):
         d = x.shape[axis]
         beyond = s < 0 and b < -d
         cut[axis] = slice(a, None if beyond else b, s)
