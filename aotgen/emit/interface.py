@@ -11,7 +11,8 @@ from aotgen.emit import dims as dims_text
 from aotgen.emit import names
 from aotgen.emit.text import clean_comment
 from aotgen.ir import index
-from aotgen.ir.index import Dim
+from aotgen.ir.bounds import bound
+from aotgen.ir.index import Atom, Dim
 from aotgen.ir.program import Port, Program
 
 MAX_RANK = 8
@@ -34,6 +35,7 @@ class PortRow:
     fixed_bytes: int
     note: str
     literal: str
+    by_data: tuple[str, ...] = ()  # what the extents are once it has run, where a run makes one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def interface(program: Program, name: str) -> Interface:
     rows = []
     for ports in (program.inputs, program.outputs):
         table = names.NameTable()
-        rows.append(tuple(_port(p, table.fresh(p.name)) for p in ports))
+        rows.append(tuple(_port(p, table.fresh(p.name), program.data_dims) for p in ports))
     dims = tuple(
         DimRow(
             a.name,
@@ -113,7 +115,15 @@ def shape_text(shape: Sequence[Dim]) -> str:
     return ",".join(str(d) for d in shape)
 
 
-def _port(p: Port, member: str) -> PortRow:
+def _largest(value: Dim, made: Sequence[Atom]) -> Dim:
+    """``value`` where extents that steps make are as large as they can be."""
+    most = bound(value, made) if made else value
+    if most is None:
+        raise UnsupportedError(f"an output's extent {value} has no bound")
+    return most
+
+
+def _port(p: Port, member: str, made: Sequence[Atom] = ()) -> PortRow:
     t = p.tensor
     if len(t.shape) > MAX_RANK:
         raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)
@@ -121,6 +131,9 @@ def _port(p: Port, member: str) -> PortRow:
     each = t.dtype.bytes // 2 if t.dtype.kind == "c" else t.dtype.bytes
     shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
     note = f"{t.dtype}[{shape_text(t.shape)}]"
+    found = any(a in made for d in t.shape for a in index.dims_of(d))
+    if found:
+        note += f", at most [{shape_text([_largest(d, made) for d in t.shape])}]"
     if member != p.name:
         note += f" {comment(p.name)}"
     return PortRow(
@@ -130,9 +143,10 @@ def _port(p: Port, member: str) -> PortRow:
         t.dtype.name,
         each,
         shape,
-        tuple(dims_text.spell(d) for d in t.shape),
+        tuple(dims_text.spell(_largest(d, made)) for d in t.shape),
         dims_text.spell(size),
         size if isinstance(size, int) else 0,
         comment(note),
         literal(p.name),
+        tuple(dims_text.spell(d) for d in t.shape) if found else (),
     )

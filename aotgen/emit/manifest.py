@@ -146,7 +146,8 @@ def _options(options: CompileOptions) -> dict[str, Any]:
 
 
 def _port(r: PortRow) -> dict[str, Any]:
-    return {"name": r.name, "member": r.member, "dtype": r.dtype, "shape": list(r.shape)}
+    row = {"name": r.name, "member": r.member, "dtype": r.dtype, "shape": list(r.shape)}
+    return {**row, "shape_member": f"{r.member}_shape"} if r.by_data else row
 
 
 def _dim(d: DimRow) -> dict[str, Any]:

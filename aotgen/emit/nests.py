@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from aotgen.emit.names import NameTable
 from aotgen.ir import expr, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
@@ -89,12 +90,8 @@ def describe_tensor(d: Def, t: Tensor) -> str:
 
 def upper(size: Dim) -> int | None:
     """The largest value of an extent; None when an open dim has no bound."""
-    out = index.ix(size)
-    for a in index.dims_of(size):
-        if a.hi is None:
-            return None
-        out = out.subst({a: index.ix(a.hi)})
-    return out.const()
+    most = bound(size)
+    return most if isinstance(most, int) else None
 
 
 def index_type(nest: LoopNest) -> str:

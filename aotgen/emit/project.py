@@ -180,7 +180,7 @@ def _values(
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,
-        "refuses": any(isinstance(s, Refuse) for s in planned.program.walk()),
+        "refuses": bool(planned.program.checks) or any(isinstance(s, Refuse) for s in planned.program.walk()),
         "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
         "isas": [

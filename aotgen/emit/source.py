@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aotgen.emit.dims import largest, rough, spell
 from aotgen.emit.headers import basename
 from aotgen.emit.interface import Interface, shape_text
+from aotgen.emit.names import member
 from aotgen.emit.steps import StepWriter
 from aotgen.emit.storage import Storage
 from aotgen.emit.text import Text
@@ -77,7 +78,9 @@ def unit(planned: Planned, face: Interface, target: Target, isa: Isa, provenance
     out.line()
     _demand(isa, out)
     out.line(f"namespace {space} {{").line("namespace {").line()
-    if planned.program.dims:
+    if planned.program.data_dims:
+        _extents_struct(planned, out)
+    elif planned.program.dims:
         out.line(f"typedef {face.name}_extents Dims;").line()
     out.add(writer.kernels)
     _run(face, planned, storage, steps, out)
@@ -88,6 +91,20 @@ def unit(planned: Planned, face: Interface, target: Target, isa: Isa, provenance
     return Unit(
         space, out.render(), tuple(headers), tuple(dict.fromkeys(writer.scratch)), tuple(writer.functions.values())
     )
+
+
+def _extents_struct(planned: Planned, out: Text) -> None:
+    """Open dims, then those that steps make."""
+    body = out.block("struct Dims", "};")
+    for a in planned.program.dims:
+        body.line(f"int {member(a.name)};")
+    for a in planned.program.data_dims:
+        body.comment(f"made by a step, 0 to {a.hi}: {a.name}")
+        body.line(f"int {member(a.name)};")
+    out.line()
+    made = out.block("[[maybe_unused]] inline int64_t extent(int64_t found, int64_t most)")
+    made.line("return found < 0 ? 0 : found > most ? most : found;")
+    out.line()
 
 
 def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: Text) -> None:
@@ -105,11 +122,17 @@ def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: 
         body.line("unsigned char* const ws = f.workspace;")
     if "const" in places:
         body.line("const unsigned char* const weights = f.weights;")
-    if planned.program.dims:
+    if planned.program.data_dims:
+        given = [f"f.dims.{member(a.name)}" for a in planned.program.dims]
+        body.line(f"Dims d = {{{', '.join([*given, *('0' for _ in planned.program.data_dims)])}}};")
+    elif planned.program.dims:
         body.line("[[maybe_unused]] const Dims& d = f.dims;")
     body.line("[[maybe_unused]] unsigned char* const scratch = f.scratch;")
     storage.declare(body)
     body.line().add(steps)
+    for r in face.outputs:
+        for k, extent in enumerate(r.by_data):
+            body.line(f"if (tid == 0) f.out->{r.member}_shape[{k}] = {extent};")
 
 
 def _demand(isa: Isa, out: Text) -> None:

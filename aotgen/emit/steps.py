@@ -15,11 +15,13 @@ from aotgen.emit import halo
 from aotgen.emit.epilogue import print_epilogue
 from aotgen.emit.interface import literal, shape_text
 from aotgen.emit.loops import print_nest
-from aotgen.emit.names import sanitize
+from aotgen.emit.names import member, sanitize
 from aotgen.emit.storage import Storage
 from aotgen.emit.text import Text, clean_comment
 from aotgen.ir import index
-from aotgen.ir.index import Dim
+from aotgen.ir.bounds import bound
+from aotgen.ir.facts import Condition
+from aotgen.ir.index import Atom, Dim
 from aotgen.ir.program import (
     Copy,
     Fill,
@@ -54,6 +56,9 @@ class StepWriter:
         self._pointers = frozenset(storage.names.values())
         self._number = 0
         self._total = sum(1 for _ in storage.planned.program.walk())
+        program = storage.planned.program
+        self._made: set[Atom] = set(program.dims)
+        self._unchecked = dict.fromkeys(program.checks)
 
     def write(self, steps: Sequence[Step], text: Text) -> None:
         """Every step of ``steps``, those of regions inside."""
@@ -111,7 +116,7 @@ class StepWriter:
         args = ["d"] if printed.dims else []
         args += [self.storage.at_base(t) for t, _, _ in printed.params]
         if printed.scratch != 0:
-            self.scratch.append(printed.scratch)
+            self.scratch.append(self._most(printed.scratch))
             # Threads may stand in different steps: each keeps to its own part of the largest scratch.
             args.append(f"scratch + tid * (f.scratch_stride - {dims_text.spell(printed.scratch)})")
         text.line(printed.launch(name, args))
@@ -150,6 +155,30 @@ class StepWriter:
             args += ["0", "1", self.storage.at_base(step.scratch)]
             text.line(f"if (tid == 0) {step.function}({', '.join(args)});")
 
+        if step.extents:
+            text.raw("barrier.wait(nt);  // every thread takes over the extents that step made")
+        for a, t in step.extents:
+            self._made.add(a)
+            text.line(f"d.{member(a.name)} = static_cast<int>(extent({self.storage.scalar(t)}, {a.hi}));")
+        for c in [c for c in self._unchecked if {x for x in c.value.walk() if x.kind == "dim"} <= self._made]:
+            self._unchecked.pop(c)
+            self._check(c, text)
+
+    def _check(self, c: Condition, text: Text) -> None:
+        """Every thread ends the run where extents do not fit each other."""
+        wrong = text.block(f"if (!({dims_text.condition(c)}))")
+        wrong.comment(clean_comment(str(c)))
+        wrong.line(f"if (tid == 0) *f.status = {self.storage.face.name}_status_dims;")
+        wrong.line("return;")
+
+    def _most(self, size: Dim) -> Dim:
+        """The largest ``size`` with the extents that steps make."""
+        data = self.storage.planned.program.data_dims
+        most = bound(size, data) if data else size
+        if most is None:
+            raise InternalError(f"{size} has no bound")
+        return most
+
     def _fill(self, step: Fill, text: Text) -> None:
         self.headers["cpu/halo.h"] = None
         rows = halo.rows(step)
@@ -180,9 +209,14 @@ class StepWriter:
     # -- regions
     def _if(self, step: If, text: Text) -> None:
         inner = text.block(f"if ({self.storage.scalar(step.cond)} != 0)")
+        made, unchecked = set(self._made), dict(self._unchecked)
         self.write(step.then_steps, inner)
         if step.else_steps:
+            then = self._made, self._unchecked
+            self._made, self._unchecked = made, unchecked
             self.write(step.else_steps, text.clause("else"))
+            self._made &= then[0]
+            self._unchecked |= then[1]
 
     def _loop(self, step: Loop, text: Text) -> None:
         trips = self.storage.scalar(step.trips) if isinstance(step.trips, Tensor) else dims_text.spell(step.trips)
@@ -215,8 +249,8 @@ def descriptor(name: str, rows: Sequence[tuple[str, Dim]]) -> Text:
     """``struct name``: fixed extents as types, open ones as members to be given in order."""
     out = Text()
     body = out.block(f"struct {name}", "};")
-    for member, value in rows:
-        body.line(f"static constexpr Int<{value}> {member}{{}};" if isinstance(value, int) else f"int64_t {member};")
+    for row, value in rows:
+        body.line(f"static constexpr Int<{value}> {row}{{}};" if isinstance(value, int) else f"int64_t {row};")
     return out
 
 

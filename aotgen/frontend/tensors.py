@@ -66,7 +66,8 @@ def _decode(raw: Any, tensor_type: int, dtype: DType, shape: tuple[int, ...]) ->
     if dtype.bits < 8:
         packed = TensorProto(data_type=tensor_type, dims=shape, raw_data=bytes(raw))
         return np.asarray(numpy_helper.to_array(packed)).astype(dtype.numpy)
-    return np.frombuffer(raw, dtype.numpy.newbyteorder("<")).reshape(shape)
+    stored = dtype.numpy.newbyteorder("<") if dtype.bits > 8 else dtype.numpy  # ml_dtypes' bytes know no order
+    return np.frombuffer(raw, stored).reshape(shape)
 
 
 def _inline(tensor: TensorProto, dtype: DType, shape: tuple[int, ...], where: str) -> Load:

@@ -9,7 +9,7 @@ brute force (``tests/ir/test_index.py``). Division and remainder are floor divis
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import gcd
 from typing import Any
@@ -249,45 +249,7 @@ def dims_of(value: Dim) -> list[Atom]:
     return sorted({a for a in ix(value).walk() if a.kind == "dim"}, key=lambda a: a.name)
 
 
-def bound(value: Dim, dims: Collection[Atom] | None = None) -> Dim | None:
-    """The largest ``value`` can be with ``dims`` (default: all) anywhere in their ranges, a polynomial of what is left;
-    None where one of them has no upper bound. Extents: every dim is at least 0."""
-    out = _end(ix(value), dims, True)
-    return None if out is None else as_dim(out)
-
-
 # -- internals
-
-
-def _end(e: Ix, dims: Collection[Atom] | None, up: bool) -> Ix | None:
-    total = ix(0)
-    for m, c in e.terms.items():
-        term = ix(c)
-        for a in m:
-            end = _atom_end(a, dims, up == (c > 0))
-            if end is None:
-                return None
-            term = term * end
-        total = total + term
-    return total
-
-
-def _atom_end(a: Atom, dims: Collection[Atom] | None, up: bool) -> Ix | None:
-    if a.kind == "dim":
-        if dims is not None and a not in dims:
-            return var(a)
-        return (a.lo if a.lo is not None else ix(0)) if not up else None if a.hi is None else ix(a.hi)
-    if a.kind not in ("div", "mod") or a.a is None or a.b is None:
-        return None
-    if not {x for x in var(a).walk() if x.kind == "dim" and (dims is None or x in dims)}:
-        return var(a)
-    if a.kind == "mod":
-        top = _end(a.b, dims, True)
-        return ix(0) if not up else None if top is None else top - 1
-    top, bottom = _end(a.a, dims, up), _end(a.b, dims, not up)
-    if top is None or bottom is None:
-        return None
-    return top // (bottom if nonneg(bottom - 1) else ix(1))
 
 
 def _intern(key: tuple[Any, ...], make: Callable[[], Atom]) -> Atom:

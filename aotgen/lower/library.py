@@ -101,6 +101,13 @@ def _slice(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor])
     return _selection("slice_of", call, origin, state, tensors, params, made=made)
 
 
+def _slice_along(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    shape = _ranked(call, origin)
+    made = [index.dims_of(n)[0] for n in call.results[0].shape]
+    params = (("rank", len(shape)), ("dims", (tuple(shape),)), ("cut", call.args[1].shape[0]))
+    return _selection("slice_along", call, origin, state, tensors, params, made=made)
+
+
 def _range(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
     return _selection("range_of", call, origin, state, tensors, (("most", _made(call)[0].hi),))
 
@@ -126,6 +133,7 @@ _ROWS: Mapping[str, Row] = {
     "nonzero": _nonzero,
     "compress": _compress,
     "slice": _slice,
+    "slice_along": _slice_along,
     "range": _range,
     "nms": _nms,
     "unique": _unique,

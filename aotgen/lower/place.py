@@ -209,6 +209,8 @@ def _result_layout(p: Placement, d: Def) -> None:
 
 def _stored_arguments(p: Placement, call: Call) -> None:
     """Arguments of library calls and regions, and what epilogues read, are stored."""
+    if call.kind == "library":
+        call.args = tuple(_plain(p, d) for d in call.args)
     first = call.params.get("operands", 0) if call.kind == "kernel" else 0
     for d in call.args[first:]:
         if d in p.layouts or d in p.fixed or d.is_source:
@@ -218,6 +220,16 @@ def _stored_arguments(p: Placement, call: Call) -> None:
         p.layouts[d] = (
             blocked(d.shape) if same and d.shape[1] == call.results[0].shape[1] else row_major(d.shape)
         )
+
+
+def _plain(p: Placement, d: Def) -> Def:
+    """``d``, or a copy of it where it is stored with blocks or a halo: library functions read dense rows."""
+    layout = p.layouts.get(d)
+    if layout is None or layout.is_row_major:
+        return d
+    c = _copy_of(p, d, False)
+    p.layouts[c] = row_major(c.shape)
+    return c
 
 
 def _strided_needs(p: Placement, call: Call) -> None:

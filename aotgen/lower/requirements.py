@@ -25,9 +25,10 @@ class Wanted:
 def conditions(steps: Sequence[Step], ports: Iterable[Port], assumed: Iterable[Condition], dims: Sequence[Atom]) -> Wanted:
     """Raises UnsupportedError where an extent is used that no step before it has made."""
     known = set(dims)
-    extents = [d for p in ports for d in p.tensor.shape]
+    shapes = [d for p in ports for d in p.tensor.shape]
+    extents = list(shapes)
     _visit(steps, known, extents)
-    for d in extents:
+    for d in shapes:
         _require(d, known, "an output", "")
     made = {a for s in walk_steps(steps) if isinstance(s, LibraryCall) for a, _ in s.extents}
     found = needed_by(extents)

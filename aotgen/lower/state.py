@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aotgen.core.dtypes import DType
 from aotgen.ir import define, expr, index, interpret
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import Def, topological
 from aotgen.ir.graph import Constant
 from aotgen.ir.index import Atom
@@ -43,7 +44,7 @@ class State:
     def buffer(self, name: str, dtype: DType, layout: Layout, place: str) -> Tensor:
         """A new buffer that holds exactly one tensor of ``layout``: where steps make its extents, the largest."""
         data = [a for a in index.dims_of(layout.size) if a not in self.dims]
-        size = index.bound(layout.size, data) if data else layout.size
+        size = bound(layout.size, data) if data else layout.size
         return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size if size is None else size, place), layout)
 
     def weight(self, d: Def, layout: Layout | None = None) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import index
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import Call, Def, call, compute
 from aotgen.ir.expr import E, all_, cast, const, ge0, ix_value, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
@@ -71,7 +72,7 @@ def data_dim(ctx: Ctx, low: int = 0, high: Dim | None = None, tag: str = "") -> 
     none, and no library can be made (``lower/library.py`` says so)."""
     operands = ",".join(v.name if v is not None else "" for v in ctx.node.inputs)
     attrs = "".join(f",{k}={v}" for k, v in sorted(ctx.node.attrs.items()))
-    most = None if high is None else index.bound(high)
+    most = None if high is None else bound(high)
     known = isinstance(most, int) and most < MOST
     return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, int(most) if known else None)  # type: ignore
 

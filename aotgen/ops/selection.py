@@ -81,13 +81,16 @@ def _overlap(a: Array, b: Array) -> float:
 def unique(ctx: Ctx, x: Def) -> tuple[Def, ...]:
     """The distinct slices along ``axis`` (without one: elements), where each occurs first, which each slice is, how often."""
     axis = ctx.axis(x.rank) if ctx.has("axis") else None
-    if x.dtype.kind not in "fiub" or x.dtype.bits < 8 or (x.dtype.is_float and x.dtype.bits < 32):
-        raise ctx.refuse(f"Unique of {x.dtype} elements", "cast to f32 before")
+    if x.dtype.kind not in "fiub" or x.dtype.bits < 8:
+        raise ctx.refuse(f"Unique of {x.dtype} elements", "cast before")
+    narrow = x.dtype.is_float and x.dtype.bits < 32  # compared as what they stand for
+    compared = compute(x.shape, lambda *i: x[i], dtypes.f32) if narrow else x
     n = x.size if axis is None else x.shape[axis]
     count = data_dim(ctx, high=n)
     shape = [count] if axis is None else [*x.shape[:axis], count, *x.shape[axis + 1 :]]
-    results = [(shape, x.dtype), ((count,), dtypes.i64), ((n,), dtypes.i64), ((count,), dtypes.i64)]
-    return call("library", "unique", [x], results, axis=axis, sorted=bool(ctx.attr_int("sorted", 1)))
+    results = [(shape, compared.dtype), ((count,), dtypes.i64), ((n,), dtypes.i64), ((count,), dtypes.i64)]
+    y, *rest = call("library", "unique", [compared], results, axis=axis, sorted=bool(ctx.attr_int("sorted", 1)))
+    return (compute(shape, lambda *i: y[i], x.dtype) if narrow else y, *rest)
 
 
 @library("unique")

@@ -15,7 +15,7 @@ from aotgen.ir.program import Copy, If, KernelCall, Loop, LoopNest, Program, Ste
 
 RATE = 5e4  # operations a microsecond and thread: half of what the kernels reach, loop nests being slower
 START, BARRIER, SHARE = 0.6, 0.2, 0.05  # microseconds: starting a team, a barrier, and each more thread at either
-TEAMS = tuple(2**k for k in range(9))
+TEAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 Work = tuple[float, float]  # how often a step runs, operations each time
 

@@ -83,6 +83,8 @@ def pack(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
         raise InternalError(f"the layout of a constant depends on open dims: {layout}")
     if tuple(array.shape) != layout.shape:
         raise InternalError(f"a constant of shape {array.shape} in a layout of {layout.shape}")
+    if array.itemsize == 1 and array.dtype != np.uint8:  # NumPy cannot stride over some of ml_dtypes' types
+        return pack(array.view(np.uint8), layout).view(array.dtype)
     out = np.zeros(size, array.dtype)
     if array.size == 0:
         return out

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,12 @@ def aligned(size: int) -> NDArray[np.uint8]:
     return raw[start : start + size]
 
 
+def _fields(port: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The members of one port: its pointer, and its shape where a run decides it."""
+    shape = [(port["shape_member"], ctypes.c_int64 * len(port["shape"]))] if "shape_member" in port else []
+    return [(port["member"], ctypes.c_void_p), *shape]
+
+
 class Library:
     """One loaded library. Holds its workspace between runs; use one object per thread."""
 
@@ -62,7 +69,7 @@ class Library:
 
         ports = self.manifest["inputs"], self.manifest["outputs"]
         self._Inputs, self._Outputs = (
-            struct(kind, [(p["member"], ctypes.c_void_p) for p in rows] or [("unused", ctypes.c_void_p)])
+            struct(kind, [field for p in rows for field in _fields(p)] or [("unused", ctypes.c_void_p)])
             for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True)
         )
         fields = [
@@ -186,6 +193,8 @@ class Prepared:
         self._structs = inputs, outputs, call
         self._at = tuple(ctypes.addressof(block) for block in self._structs)
         self._run = library._function("run")
+        ports = [p for p in library.manifest["outputs"] if "shape_member" in p]
+        self._open = [(p, arrays[p["name"]].reshape(-1)) for p in ports]
 
     def run(self) -> None:
         """One inference. Raises RunError when the library refuses."""
@@ -193,6 +202,14 @@ class Prepared:
         status = runner.run(*self._at) if runner else self._run(*self._args)
         if status != 0:
             raise self._library.refusal(status)
+        if self._open:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Show of each output as much as the run said there is."""
+        for port, whole in self._open:
+            shape = tuple(getattr(self._structs[1], port["shape_member"]))
+            self.outputs[port["name"]] = whole[: math.prod(shape)].reshape(shape)
 
     def time(self, runs: int) -> list[float]:
         """Seconds of each of ``runs`` inferences. Raises RunError when the library refuses."""

@@ -247,7 +247,17 @@ def _ask(node: Node, k: int, b: Bounds, constants: Mapping[Value, Constant], dim
 
 def _extents(node: Node, k: int, dims: Mapping[str, int]) -> list[int]:
     v = node.inputs[k]
-    return [] if v is None else [extent(d, dims) for d in v.shape]
+    return [] if v is None else [_least(d, dims) for d in v.shape]
+
+
+def most(d: Dim, dims: Mapping[str, int]) -> int:
+    """``d`` where extents that a run makes are as large as they can be (1 where that is not known)."""
+    return extent(d, {**{a.name: 1 if a.hi is None else a.hi for a in index.dims_of(d) if a.name not in dims}, **dims})
+
+
+def _least(d: Dim, dims: Mapping[str, int]) -> int:
+    """``d`` where extents that a run makes are 1: an index below that fits them, if any does."""
+    return extent(d, {**{a.name: 1 for a in index.dims_of(d)}, **dims})
 
 
 def _known(node: Node, k: int, constants: Mapping[Value, Constant]) -> Array | None:

@@ -26,7 +26,7 @@ from aotgen.frontend.report import macs
 from aotgen.ir.graph import Graph
 from aotgen.ops.interp import run_graph
 from aotgen.toolchain import cache
-from aotgen.verify.inputs import extent
+from aotgen.verify.inputs import most
 
 Array = NDArray[Any]
 MAC_LIMIT = 200_000_000_000  # multiply-adds: some minutes of NumPy in float64
@@ -46,7 +46,7 @@ def truth(graph: Graph, model: str | Path | onnx.ModelProto, feeds: Mapping[str,
           dims: Mapping[str, int]) -> Truth:
     """Run ``graph`` on ``feeds`` in float64, or fetch what an earlier run gave. Never raises for a model that is too
     large or holds an operator the interpreter lacks: the reason is in the result."""
-    work = extent(macs(graph), dims)
+    work = most(macs(graph), dims)
     if work > MAC_LIMIT:
         return Truth(None, f"{work / 1e9:.0f} G multiply-adds are too many for a float64 run")
     place = _place(model, feeds)

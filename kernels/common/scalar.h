@@ -167,11 +167,11 @@ AOT_INT_EXTREMES(uint32_t)
 AOT_INT_EXTREMES(uint64_t)
 #undef AOT_INT_EXTREMES
 
-// i limited to lo..hi (lo <= hi).
+// i limited to lo..hi; lo where hi < lo (an axis without elements).
 template <class I>
 AOT_FN I clampi(I i, I lo, I hi) {
-  const I low = i < lo ? lo : i;
-  return low > hi ? hi : low;
+  const I high = i > hi ? hi : i;
+  return high < lo ? lo : high;
 }
 
 // An index that counts from the end if negative, for a dimension of n.

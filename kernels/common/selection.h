@@ -120,6 +120,35 @@ template <class T, class I>
   if (tid == 0) slice_steps(x, begins, ends, steps, y, counts, rank, dims, cut, axes);
 }
 
+// As slice_of where the axes are data too, negative ones counted from the end: counts [rank].
+template <class T, class I>
+[[maybe_unused]] inline void slice_axes(const T* x, const I* begins, const I* ends, const I* axes,
+                                        const I* steps, T* y, int64_t* counts, int rank,
+                                        const Sizes& dims, int cut) {
+  Sizes where;
+  int64_t kept[8];
+  for (int k = 0; k < cut; ++k) {
+    const int64_t axis = static_cast<int64_t>(axes[k]);
+    where.at[k] = between(0, axis < 0 ? axis + rank : axis, rank - 1);
+  }
+  slice_steps(x, begins, ends, steps, y, kept, rank, dims, cut, where);
+  for (int d = 0; d < rank; ++d) counts[d] = dims.at[d];
+  for (int k = 0; k < cut; ++k) counts[where.at[k]] = kept[k];
+}
+template <class T, class I>
+[[maybe_unused]] inline void slice_along(const T* x, const I* begins, const I* ends, const I* axes,
+                                         T* y, int64_t* counts, int rank, const Sizes& dims,
+                                         int cut, int tid, int) {
+  const I* const steps = nullptr;
+  if (tid == 0) slice_axes(x, begins, ends, axes, steps, y, counts, rank, dims, cut);
+}
+template <class T, class I>
+[[maybe_unused]] inline void slice_along(const T* x, const I* begins, const I* ends, const I* axes,
+                                         const I* steps, T* y, int64_t* counts, int rank,
+                                         const Sizes& dims, int cut, int tid, int) {
+  if (tid == 0) slice_axes(x, begins, ends, axes, steps, y, counts, rank, dims, cut);
+}
+
 // ------------------------------------------------------------------------------------------- Range
 
 // Integers begin, begin + step, ... before end: y [counts[0]], at most `most`; a step of 0 makes

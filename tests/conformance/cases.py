@@ -104,7 +104,9 @@ def _stored(path: Path, proto: onnx.TypeProto) -> Value:
 
 
 def _array(value: Value) -> Value:
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, (np.generic, int, float)) else value
 
 
 def sampled(name: str, part: int) -> bool:

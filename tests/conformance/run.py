@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compile cases in batches, run each with one and three threads on a poisoned workspace, say how each ended.
 
-    python -m tests.conformance.run [--mode static] [--part 8] [--match REGEX] [--jobs 2] [--out results.json]
+    python -m tests.conformance.run [--mode static] [--part 8] [--match REGEX] [--jobs 2] [--out results.json] [--again results.json]
 
 A case that crashes or hangs takes only itself down: runs happen in a child process that is started again behind it.
 """
@@ -79,7 +79,7 @@ def run_batch(names: Sequence[str], mode: str) -> list[Outcome]:
 
 def _told(error: Exception) -> tuple[str, str]:
     how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
-    lines = str(error).splitlines() or [""]
+    lines = str(error).strip().splitlines() or [""]
     if how == COMPILER:
         lines = [line for line in lines if "error:" in line] or lines
     kind = "" if how == REFUSED else f"{type(error).__name__}: "
@@ -173,16 +173,24 @@ def reason_of(o: Outcome) -> str:
     return f"{o.how}: {re.sub(r'[0-9]+([.][0-9]+)?(e[-+][0-9]+)?', 'N', why)[:110]}"
 
 
+def stored(path: Path) -> list[Outcome]:
+    """What an earlier run wrote."""
+    return [Outcome(**row) for row in json.loads(path.read_text("utf-8"))]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=MODES, default="static")
     parser.add_argument("--part", type=int, default=1, help="one case in so many")
     parser.add_argument("--match", default="", help="only cases whose name this finds")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="where the outcomes go, as JSON")
+    parser.add_argument("--again", type=Path, help="earlier outcomes: only what failed in them is run again")
     args = parser.parse_args()
     names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
-    outcomes = run_cases(names, args.mode, args.jobs)
+    before = {o.case: o for o in stored(args.again)} if args.again else {}
+    names = [n for n in names if n not in before or before[n].how != PASS]
+    outcomes = {**before, **run_cases(names, args.mode, args.jobs)}
     for count, reason, some in grouped(outcomes):
         print(f"{count:5}  {reason}\n         {' '.join(some[:4])}")
     print(f"{args.mode}: {len(outcomes)} cases, {dict(Counter(o.how for o in outcomes.values()))}")

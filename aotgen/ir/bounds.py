@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The largest an extent can be: what storage is made for where the extent is known only at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from aotgen.ir.index import Atom, Dim, Ix, as_dim, ix, nonneg, var
+
+
+def bound(value: Dim, dims: Collection[Atom] | None = None) -> Dim | None:
+    """The largest ``value`` can be with ``dims`` (default: all) anywhere in their ranges, a polynomial of what is left;
+    None where one of them has no upper bound. Extents: every dim is at least 0."""
+    out = _end(ix(value), dims, True)
+    return None if out is None else as_dim(out)
+
+
+def _end(e: Ix, dims: Collection[Atom] | None, up: bool) -> Ix | None:
+    total = ix(0)
+    for m, c in e.terms.items():
+        term = ix(c)
+        for a in m:
+            end = _atom_end(a, dims, up == (c > 0))
+            if end is None:
+                return None
+            term = term * end
+        total = total + term
+    return total
+
+
+def _atom_end(a: Atom, dims: Collection[Atom] | None, up: bool) -> Ix | None:
+    if a.kind == "dim":
+        if dims is not None and a not in dims:
+            return var(a)
+        return (a.lo if a.lo is not None else ix(0)) if not up else None if a.hi is None else ix(a.hi)
+    if a.kind not in ("div", "mod") or a.a is None or a.b is None:
+        return None
+    if not {x for x in var(a).walk() if x.kind == "dim" and (dims is None or x in dims)}:
+        return var(a)
+    if a.kind == "mod":
+        top = _end(a.b, dims, True)
+        return ix(0) if not up else None if top is None else top - 1
+    top, bottom = _end(a.a, dims, up), _end(a.b, dims, not up)
+    if top is None or bottom is None:
+        return None
+    return top // (bottom if nonneg(bottom - 1) else ix(1))
