@@ -25,6 +25,7 @@ from aotgen.emit.weights import WeightFiles, choose_mode, write_weights
 from aotgen.ir.program import Refuse
 from aotgen.plan import Planned
 from aotgen.plan import weights as blob
+from aotgen.plan.team import useful_threads
 from aotgen.targets.base import Target
 
 TEAMS = {"openmp": "team_openmp.h", "pool": "team_pool.h", "none": "team_none.h"}
@@ -152,6 +153,14 @@ _TEMPLATES = {
 }
 
 
+def _standard_threads(planned: Planned, options: CompileOptions) -> str:
+    """The default team: what the user asked for, else all cores but no more than the work feeds."""
+    if options.threads:
+        return str(options.threads)
+    useful = useful_threads(planned.program)
+    return f"default_threads() < {useful} ? default_threads() : {useful}"
+
+
 def _values(
     planned: Planned,
     face: Interface,
@@ -168,7 +177,7 @@ def _values(
         "name": face.name,
         "face": face,
         "provenance": provenance.lines(),
-        "threads": options.threads,
+        "standard_threads": _standard_threads(planned, options),
         "team": TEAMS[options.threading],
         "threading": options.threading,
         "weights": weights,

@@ -125,16 +125,19 @@ def top_k(ctx: Ctx, x: Def, k: Def) -> tuple[Def, ...]:
     if isinstance(count, int) and isinstance(x.shape[axis], int) and count > x.shape[axis]:  # type: ignore[operator]
         raise ModelError(f"k = {count} of an axis of extent {x.shape[axis]}")
     shape = [*x.shape[:axis], count, *x.shape[axis + 1 :]]
-    return call(
+    narrow = x.dtype.is_float and x.dtype.bits < 32  # stored as bits, which do not order as the numbers do
+    keys = compute(x.shape, lambda *i: x[i], dtypes.f32) if narrow else x
+    values, indices = call(
         "library",
         "topk",
-        [x, k],
-        [(shape, x.dtype), (shape, dtypes.i64)],
+        [keys, k],
+        [(shape, keys.dtype), (shape, dtypes.i64)],
         axis=axis,
         k=count,
         largest=bool(ctx.attr_int("largest", 1)),
         sorted=bool(ctx.attr_int("sorted", 1)),
     )
+    return (compute(shape, lambda *i: values[i], x.dtype) if narrow else values), indices
 
 
 @library("topk")
