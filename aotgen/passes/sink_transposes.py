@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aotgen.core import dtypes
-from aotgen.ir import define, index
+from aotgen.ir import define, expr, index
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
@@ -172,18 +172,7 @@ def is_pointwise(node: Node, graph: Graph) -> bool:
     d = registry.lower_node(Ctx(node, known), ins)[0]
     if d is None or d.expr is None or d.red is not None:
         return False
-    return all(_own_index(e, d) for e in _walk(d.expr))
-
-
-def _walk(e: E) -> list[E]:
-    seen: dict[E, None] = {}
-    stack = [e]
-    while stack:
-        x = stack.pop()
-        if x not in seen:
-            seen[x] = None
-            stack.extend(x.args)
-    return list(seen)
+    return all(_own_index(e, d) for e in expr.nodes_of(d.expr))
 
 
 def _own_index(e: E, d: define.Def) -> bool:
