@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aotgen.core.errors import UnsupportedError
@@ -13,7 +13,7 @@ from aotgen.emit.text import clean_comment
 from aotgen.ir import index
 from aotgen.ir.bounds import bound
 from aotgen.ir.index import Atom, Dim
-from aotgen.ir.program import Port, Program
+from aotgen.ir.program import Buffer, Port, Program
 
 MAX_RANK = 8
 LARGEST_DIM = 2**31 - 1
@@ -36,6 +36,7 @@ class PortRow:
     note: str
     literal: str
     by_data: tuple[str, ...] = ()  # what the extents are once it has run, where a run makes one of them
+    slot: int = -1  # of the pool, where a run makes room for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,24 @@ class ConditionRow:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """Everything the header declares, for a library called ``name``."""
+    """Everything the header declares, for a library called ``name``. ``slots``: how many values a run takes room for in
+    its pool."""
 
     name: str
     inputs: tuple[PortRow, ...]
     outputs: tuple[PortRow, ...]
     dims: tuple[DimRow, ...]
     conditions: tuple[ConditionRow, ...] = ()
+    slots: int = 0
+
+    @property
+    def uses_pool(self) -> bool:
+        return self.slots > 0
+
+    @property
+    def owning(self) -> bool:
+        """Do results own memory that the caller gives back?"""
+        return any(r.slot >= 0 for r in self.outputs)
 
     @property
     def dims_error(self) -> str:
@@ -79,12 +91,13 @@ class Interface:
         return next(r.member for r in rows if r.name == port.name)
 
 
-def interface(program: Program, name: str) -> Interface:
+def interface(program: Program, name: str, slots: Mapping[Buffer, int] | None = None) -> Interface:
     """The interface of ``program``. Raises UnsupportedError for ranks that ``shape[8]`` cannot hold."""
     rows = []
+    slots = slots or {}
     for ports in (program.inputs, program.outputs):
         table = names.NameTable()
-        rows.append(tuple(_port(p, table.fresh(p.name), program.data_dims) for p in ports))
+        rows.append(tuple(_port(p, table.fresh(p.name), program.data_dims, slots.get(p.tensor.buffer, -1)) for p in ports))
     dims = tuple(
         DimRow(
             a.name,
@@ -97,7 +110,7 @@ def interface(program: Program, name: str) -> Interface:
         for a in program.dims
     )
     conditions = tuple(ConditionRow(comment(str(c)), dims_text.condition(c)) for c in program.conditions)
-    return Interface(name, rows[0], rows[1], dims, conditions)
+    return Interface(name, rows[0], rows[1], dims, conditions, len(slots))
 
 
 def comment(text: str) -> str:
@@ -116,23 +129,21 @@ def shape_text(shape: Sequence[Dim]) -> str:
 
 
 def _largest(value: Dim, made: Sequence[Atom]) -> Dim:
-    """``value`` where extents that steps make are as large as they can be."""
+    """``value`` where extents that steps make are as large as they can be; -1 where they have no bound."""
     most = bound(value, made) if made else value
-    if most is None:
-        raise UnsupportedError(f"an output's extent {value} has no bound")
-    return most
+    return -1 if most is None else most
 
 
-def _port(p: Port, member: str, made: Sequence[Atom] = ()) -> PortRow:
+def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> PortRow:
     t = p.tensor
     if len(t.shape) > MAX_RANK:
         raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)
-    size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes)
+    size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes) if slot < 0 else 0
     each = t.dtype.bytes // 2 if t.dtype.kind == "c" else t.dtype.bytes
     shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
     note = f"{t.dtype}[{shape_text(t.shape)}]"
     found = any(a in made for d in t.shape for a in index.dims_of(d))
-    if found:
+    if found and slot < 0:
         note += f", at most [{shape_text([_largest(d, made) for d in t.shape])}]"
     if member != p.name:
         note += f" {comment(p.name)}"
@@ -149,4 +160,5 @@ def _port(p: Port, member: str, made: Sequence[Atom] = ()) -> PortRow:
         comment(note),
         literal(p.name),
         tuple(dims_text.spell(d) for d in t.shape) if found else (),
+        slot,
     )

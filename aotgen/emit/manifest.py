@@ -107,7 +107,7 @@ def manifest(
             "asflags": [],
             "gcc_only": [],
             "ldflags": list(THREADING[options.threading]),
-            "exports": [f"{face.name}_{s}" for s in EXPORTED],
+            "exports": [f"{face.name}_{s}" for s in (*EXPORTED, *(("release",) if face.owning else ()))],
         },
         "files": dict(files),
     }
@@ -147,7 +147,8 @@ def _options(options: CompileOptions) -> dict[str, Any]:
 
 def _port(r: PortRow) -> dict[str, Any]:
     row = {"name": r.name, "member": r.member, "dtype": r.dtype, "shape": list(r.shape)}
-    return {**row, "shape_member": f"{r.member}_shape"} if r.by_data else row
+    row |= {"shape_member": f"{r.member}_shape"} if r.by_data else {}
+    return row | ({"owned": True} if r.slot >= 0 else {})
 
 
 def _dim(d: DimRow) -> dict[str, Any]:

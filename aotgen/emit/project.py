@@ -22,7 +22,7 @@ from aotgen.emit.readme import readme
 from aotgen.emit.render import render
 from aotgen.emit.source import Provenance, Unit
 from aotgen.emit.weights import WeightFiles, choose_mode, write_weights
-from aotgen.ir.program import Refuse
+from aotgen.ir.program import Check, Extents, Refuse, Take
 from aotgen.plan import Planned
 from aotgen.plan import weights as blob
 from aotgen.plan.team import useful_threads
@@ -50,7 +50,7 @@ def write(
         raise UsageError(f"--threading {options.threading}", hint=", ".join(TEAMS))
     out_dir = Path(os.path.abspath(out_dir))
     check_folder(out_dir)
-    face = interface(planned.program, names.sanitize(options.name, "model"))
+    face = interface(planned.program, names.sanitize(options.name, "model"), planned.slots)
     units = tuple(source.unit(planned, face, target, isa, provenance) for isa in target.isas)
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _fill(
     values = _values(planned, face, options, target, units, weights, provenance, build)
     texts = {f"src/{face.name}_{s}.cpp": u.text for (s, _), u in zip(isas, units, strict=True)}
     used = {h for u in units for h in u.headers}
-    runtime = ("cpu_features.h", TEAMS[options.threading])
+    runtime = ("cpu_features.h", TEAMS[options.threading], *(("pool.h",) if face.uses_pool else ()))
     copied = headers.closure(sorted({*used, *runtime}), target.name, options.kernel_dirs)
     texts |= {f"src/{n}": text for n, text in copied.items()}
     for template, path in _TEMPLATES.items():
@@ -189,7 +189,7 @@ def _values(
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,
-        "refuses": bool(planned.program.checks) or any(isinstance(s, Refuse) for s in planned.program.walk()),
+        "refuses": any(isinstance(s, (Refuse, Check, Extents, Take)) for s in planned.program.walk()),
         "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
         "isas": [

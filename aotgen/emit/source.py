@@ -12,7 +12,7 @@ from aotgen.emit.interface import Interface, shape_text
 from aotgen.emit.names import member
 from aotgen.emit.steps import StepWriter
 from aotgen.emit.storage import Storage
-from aotgen.emit.text import Text
+from aotgen.emit.text import Text, clean_comment
 from aotgen.ir.index import Dim
 from aotgen.ir.program import Buffer
 from aotgen.plan import Planned
@@ -72,7 +72,8 @@ def unit(planned: Planned, face: Interface, target: Target, isa: Isa, provenance
     out.line()
     _memory_map(planned, out)
     out.line().raw(f"#define AOT_NS {space}").raw(f'#include "{face.name}_internal.h"')
-    headers = sorted({*writer.headers, "barrier.h", "cpu/extent.h"}, key=basename)
+    pool = ("pool.h",) if face.uses_pool else ()
+    headers = sorted({*writer.headers, "barrier.h", "cpu/extent.h", *pool}, key=basename)
     for header in dict.fromkeys(map(basename, headers)):
         out.raw(f'#include "{header}"')
     out.line()
@@ -99,11 +100,8 @@ def _extents_struct(planned: Planned, out: Text) -> None:
     for a in planned.program.dims:
         body.line(f"int {member(a.name)};")
     for a in planned.program.data_dims:
-        body.comment(f"made by a step, 0 to {a.hi}: {a.name}")
+        body.comment(f"made by a step, {a.lo} to {'any' if a.hi is None else a.hi}: {clean_comment(a.name)}")
         body.line(f"int {member(a.name)};")
-    out.line()
-    made = out.block("[[maybe_unused]] inline int64_t extent(int64_t found, int64_t most)")
-    made.line("return found < 0 ? 0 : found > most ? most : found;")
     out.line()
 
 
@@ -128,6 +126,8 @@ def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: 
     elif planned.program.dims:
         body.line("[[maybe_unused]] const Dims& d = f.dims;")
     body.line("[[maybe_unused]] unsigned char* const scratch = f.scratch;")
+    if face.uses_pool:
+        body.line("[[maybe_unused]] Pool& pool = *static_cast<Pool*>(f.pool);")
     storage.declare(body)
     body.line().add(steps)
     for r in face.outputs:
@@ -177,6 +177,7 @@ def arena(planned: Planned) -> list[tuple[str, str]]:
 def rough_sizes(planned: Planned, units: tuple[Unit, ...]) -> list[str]:
     """Every size that depends on open dims, roughly: their sum must be far from overflow."""
     ports = [p.tensor.buffer for p in (*planned.program.inputs, *planned.program.outputs)]
+    ports = [b for b in ports if b not in planned.slots]
     sizes = [bytes_of(b) for b in (*planned.memory.stack, *ports)] + [s for u in units for s in u.scratch]
     return [rough(s) for s in dict.fromkeys(sizes) if not isinstance(s, int)]
 

@@ -13,17 +13,18 @@ from aotgen.core.errors import InternalError
 from aotgen.emit import dims as dims_text
 from aotgen.emit import halo
 from aotgen.emit.epilogue import print_epilogue
-from aotgen.emit.interface import literal, shape_text
+from aotgen.emit.interface import LARGEST_DIM, literal, shape_text
 from aotgen.emit.loops import print_nest
 from aotgen.emit.names import member, sanitize
 from aotgen.emit.storage import Storage
 from aotgen.emit.text import Text, clean_comment
 from aotgen.ir import index
 from aotgen.ir.bounds import bound
-from aotgen.ir.facts import Condition
-from aotgen.ir.index import Atom, Dim
+from aotgen.ir.index import Dim
 from aotgen.ir.program import (
+    Check,
     Copy,
+    Extents,
     Fill,
     If,
     KernelCall,
@@ -32,6 +33,8 @@ from aotgen.ir.program import (
     LoopNest,
     Refuse,
     Step,
+    Swap,
+    Take,
     Tensor,
     reads,
     writes,
@@ -56,9 +59,6 @@ class StepWriter:
         self._pointers = frozenset(storage.names.values())
         self._number = 0
         self._total = sum(1 for _ in storage.planned.program.walk())
-        program = storage.planned.program
-        self._made: set[Atom] = set(program.dims)
-        self._unchecked = dict.fromkeys(program.checks)
 
     def write(self, steps: Sequence[Step], text: Text) -> None:
         """Every step of ``steps``, those of regions inside."""
@@ -68,6 +68,10 @@ class StepWriter:
             LibraryCall: self._library,
             Fill: self._fill,
             Copy: self._copy,
+            Extents: self._extents,
+            Check: self._check,
+            Take: self._take,
+            Swap: self._swap,
             If: self._if,
             Loop: self._loop,
             Refuse: self._refuse,
@@ -155,21 +159,52 @@ class StepWriter:
             args += ["0", "1", self.storage.at_base(step.scratch)]
             text.line(f"if (tid == 0) {step.function}({', '.join(args)});")
 
-        if step.extents:
-            text.raw("barrier.wait(nt);  // every thread takes over the extents that step made")
-        for a, t in step.extents:
-            self._made.add(a)
-            text.line(f"d.{member(a.name)} = static_cast<int>(extent({self.storage.scalar(t)}, {a.hi}));")
-        for c in [c for c in self._unchecked if {x for x in c.value.walk() if x.kind == "dim"} <= self._made]:
-            self._unchecked.pop(c)
-            self._check(c, text)
+    # -- dims and memory that only a run knows; every thread has its own copy of dims and pointers
+    def _extents(self, step: Extents, text: Text) -> None:
+        """All values first: one may be made of another's old value."""
+        body, tests = text.block(), []
+        for k, (a, value) in enumerate(step.made):
+            spelled = self.storage.scalar(value) if isinstance(value, Tensor) else dims_text.spell(value)
+            body.line(f"const int64_t n{k} = {spelled};")
+            low = index.as_dim(a.lo if a.lo is not None else 0)
+            highs = [h for h in (a.hi, LARGEST_DIM) if h is not None][: 1 if isinstance(a.hi, int) else 2]
+            tests += [f"n{k} < {dims_text.spell(low)}", *(f"n{k} > {dims_text.spell(h)}" for h in highs)]
+        self._end_run(body.block(f"if ({' || '.join(tests)})"), "extent")
+        for k, (a, _) in enumerate(step.made):
+            body.line(f"d.{member(a.name)} = static_cast<int>(n{k});")
 
-    def _check(self, c: Condition, text: Text) -> None:
-        """Every thread ends the run where extents do not fit each other."""
-        wrong = text.block(f"if (!({dims_text.condition(c)}))")
-        wrong.comment(clean_comment(str(c)))
-        wrong.line(f"if (tid == 0) *f.status = {self.storage.face.name}_status_dims;")
-        wrong.line("return;")
+    def _check(self, step: Check, text: Text) -> None:
+        for c in step.conditions:
+            wrong = text.block(f"if (!({dims_text.condition(c)}))")
+            wrong.comment(clean_comment(str(c)))
+            self._end_run(wrong, "dims")
+
+    def _take(self, step: Take, text: Text) -> None:
+        t = step.tensor
+        slot, name = self.storage.planned.slots[t.buffer], self.storage.names[t.buffer]
+        size = index.as_dim(index.ix(step.size) * t.dtype.bytes)
+        spelled = dims_text.spell(size)
+        if not isinstance(size, int):
+            spelled = f"{dims_text.rough(size)} > 1e15 ? -1 : {spelled}"
+        text.line(f"if (tid == 0) {'grow' if step.keep else 'hold'}(pool, {slot}, {spelled});")
+        text.raw("barrier.wait(nt);  // the pool has made room")
+        text.line(f"{name} = static_cast<{t.dtype.c}*>(pool.slots[{slot}].data);")
+        self._end_run(text.block(f"if ({name} == nullptr)"), "memory")
+
+    def _swap(self, step: Swap, text: Text) -> None:
+        buffers = step.a.buffer, step.b.buffer
+        a, b = (self.storage.names[x] for x in buffers)
+        i, j = (self.storage.planned.slots[x] for x in buffers)
+        body = text.block()
+        body.line(f"{step.a.dtype.c}* const was = {a};")
+        body.line(f"{a} = {b};")
+        body.line(f"{b} = was;")
+        body.line(f"if (tid == 0) swap_slots(pool, {i}, {j});")
+
+    def _end_run(self, text: Text, status: str) -> None:
+        """Every thread leaves; the first says why."""
+        text.line(f"if (tid == 0) *f.status = {self.storage.face.name}_status_{status};")
+        text.line("return;")
 
     def _most(self, size: Dim) -> Dim:
         """The largest ``size`` with the extents that steps make."""
@@ -208,24 +243,22 @@ class StepWriter:
 
     # -- regions
     def _if(self, step: If, text: Text) -> None:
-        inner = text.block(f"if ({self.storage.scalar(step.cond)} != 0)")
-        made, unchecked = set(self._made), dict(self._unchecked)
-        self.write(step.then_steps, inner)
+        self.write(step.then_steps, text.block(f"if ({self.storage.scalar(step.cond)} != 0)"))
         if step.else_steps:
-            then = self._made, self._unchecked
-            self._made, self._unchecked = made, unchecked
             self.write(step.else_steps, text.clause("else"))
-            self._made &= then[0]
-            self._unchecked |= then[1]
 
     def _loop(self, step: Loop, text: Text) -> None:
         trips = self.storage.scalar(step.trips) if isinstance(step.trips, Tensor) else dims_text.spell(step.trips)
         n = self._number
         outside = text.block()
         outside.line(f"const int64_t trips{n} = {trips};")
+        if step.ran is not None:
+            outside.line(f"d.{member(step.ran.name)} = 0;")
         body = outside.block(f"for (int64_t trip{n} = 0; trip{n} < trips{n}; ++trip{n})")
         if step.cond is not None:
             body.line(f"if ({self.storage.scalar(step.cond)} == 0) break;")
+        if step.ran is not None:
+            body.line(f"d.{member(step.ran.name)} = static_cast<int>(trip{n}) + 1;")
         if step.counter is not None:
             body.line(f"if (tid == 0) {self.storage.scalar(step.counter)} = trip{n};")
         if waits_each_trip(step):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aotgen.core.errors import InternalError
 from aotgen.emit.dims import spell
 from aotgen.emit.interface import Interface
 from aotgen.emit.names import NameTable
@@ -22,7 +21,7 @@ from aotgen.plan.liveness import accesses
 
 # What ``run`` itself and its callees call things.
 TAKEN = ("f", "d", "tid", "nt", "barrier", "in", "out", "ws", "weights", "scratch", "run", "mine",
-         "fill_halo")
+         "fill_halo", "pool")
 
 
 class Storage:
@@ -36,7 +35,7 @@ class Storage:
         used = dict.fromkeys(b for s in steps for part in accesses(s) for b in part)
         self.names: dict[Buffer, str] = {b: table.fresh(b.name) for b in used}
         self.written: set[Buffer] = {b for s in steps for b in accesses(s)[1]}
-        self.swapped: set[Buffer] = {
+        self.swapped: set[Buffer] = {  # those whose pointer changes during a run
             t.buffer
             for s in planned.program.walk()
             if isinstance(s, Loop)
@@ -44,8 +43,10 @@ class Storage:
             if a.buffer is not b.buffer
             for t in (a, b)
         }
+        self.swapped.update(planned.slots)
         self._ports = {p.tensor.buffer: f"in.{face.member(p, False)}" for p in planned.program.inputs}
-        self._ports |= {p.tensor.buffer: f"out.{face.member(p, True)}" for p in planned.program.outputs}
+        outputs = [p for p in planned.program.outputs if p.tensor.buffer not in planned.slots]
+        self._ports |= {p.tensor.buffer: f"out.{face.member(p, True)}" for p in outputs}
 
     def declare(self, text: Text, buffers: Iterable[Buffer] | None = None) -> None:
         """A declaration for every buffer used."""
@@ -60,8 +61,8 @@ class Storage:
         ctype = f"{const}{b.dtype.c}"
         if b.place == "const":
             return f"reinterpret_cast<const {b.dtype.c}*>(weights + {self.planned.weights.offsets[b]})"
-        if b.place != "workspace":
-            raise InternalError(f"{b} has no place in a library without a pool")
+        if b.place == "pool":
+            return "nullptr"
         memory = self.planned.memory
         where = f"f.at[{list(memory.stack).index(b)}]" if memory.is_open else str(memory.offsets[b])
         return f"reinterpret_cast<{ctype}*>(ws + {where})"

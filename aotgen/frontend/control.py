@@ -13,6 +13,7 @@ from aotgen.frontend.attributes import type_of
 from aotgen.frontend.opset import Draft, tensor_type
 from aotgen.ir.graph import AnyType, Constant, Graph, TensorType
 from aotgen.ops.builder import Builder
+from aotgen.ops.control import widened
 
 BodyTypes = Callable[[str, GraphProto], Sequence[AnyType]]
 
@@ -24,6 +25,14 @@ def body_types(draft: Draft) -> BodyTypes:
     if draft.domain == "" and draft.op == "Scan":
         return lambda _, graph: _scan(draft)
     return lambda _, graph: [type_of(i.type) for i in graph.input]
+
+
+def widened_types(draft: Draft, builder: Builder, types: Sequence[AnyType], body: Graph) -> list[AnyType]:
+    """The types of a body's inputs with carried extents that a trip changes made dims."""
+    spans = {"Loop": (2, len(draft.inputs) - 2, 1), "Scan": (0, len(draft.inputs) - int(draft.attrs.get("num_scan_inputs", 0)), 0)}
+    first, count, skip = spans.get(draft.op, (0, 0, 0)) if draft.domain == "" else (0, 0, 0)
+    carried = widened(builder, types[first:first + count], body.outputs[skip:skip + count])
+    return [*types[:first], *carried, *types[first + count:]]
 
 
 def void_body(parent: Builder, name: str, like: Graph) -> Graph:

@@ -178,12 +178,25 @@ class _Importer:
         missing: Missing | None = None
         for name, graph in draft.graphs.items():
             try:
-                bodies[name] = self.body(frame, graph, types(name, graph))
+                bodies[name] = self._settled_body(frame, draft, graph, types(name, graph))
             except Missing as e:  # its errors are collected: see the other bodies too
                 missing = e
         if missing is not None:
             raise missing
         return bodies
+
+    def _settled_body(self, frame: Frame, draft: Draft, graph: GraphProto, types: Sequence[AnyType]) -> Graph:
+        """A body whose carried values may change their extents: read again with wider types until a trip ends as it began,
+        at the latest when every extent of every carried value is a dim."""
+        while True:
+            before = len(self.errors) if self.errors is not None else 0
+            body = self.body(frame, graph, types)
+            wider = control.widened_types(draft, frame.builder, types, body)
+            if wider == list(types):
+                return body
+            if self.errors is not None:
+                del self.errors[before:]  # of the narrower reading
+            types = wider
 
     def _branches(self, frame: Frame, draft: Draft) -> dict[str, Graph]:
         """Both branches of an If. One whose extents contradict each other cannot run at the sizes being compiled (it is

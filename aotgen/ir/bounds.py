@@ -10,9 +10,17 @@ from aotgen.ir.index import Atom, Dim, Ix, as_dim, ix, nonneg, var
 
 def bound(value: Dim, dims: Collection[Atom] | None = None) -> Dim | None:
     """The largest ``value`` can be with ``dims`` (default: all) anywhere in their ranges, a polynomial of what is left;
-    None where one of them has no upper bound. Extents: every dim is at least 0."""
+    None where one of them has no upper bound. Extents: none is negative."""
     out = _end(ix(value), dims, True)
     return None if out is None else as_dim(out)
+
+
+def before_run(value: Dim, dims: Collection[Atom]) -> Dim | None:
+    """The largest ``value`` can be as a polynomial of ``dims``, those a run is given; None where nothing bounds another."""
+    out: Dim | None = value
+    while out is not None and (made := [a for a in ix(out).walk() if a.kind == "dim" and a not in dims]):
+        out = bound(out, made)
+    return out
 
 
 def _end(e: Ix, dims: Collection[Atom] | None, up: bool) -> Ix | None:
@@ -32,7 +40,9 @@ def _atom_end(a: Atom, dims: Collection[Atom] | None, up: bool) -> Ix | None:
     if a.kind == "dim":
         if dims is not None and a not in dims:
             return var(a)
-        return (a.lo if a.lo is not None else ix(0)) if not up else None if a.hi is None else ix(a.hi)
+        if not up:
+            return a.lo if a.lo is not None else ix(0)
+        return None if a.hi is None else _end(ix(a.hi), dims, True)
     if a.kind not in ("div", "mod") or a.a is None or a.b is None:
         return None
     if not {x for x in var(a).walk() if x.kind == "dim" and (dims is None or x in dims)}:

@@ -16,6 +16,7 @@ from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import InternalError
 from aotgen.ir import expr, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
 
@@ -169,11 +170,8 @@ def reduce_(
 
 def _may_exceed(extents: Sequence[Dim], limit: int) -> bool:
     """Can the product of ``extents`` be larger than ``limit``?"""
-    product = index.ix(index.prod_dims(extents))
-    dims = {a for a in product.walk() if a.kind == "dim"}
-    if any(a.hi is None for a in dims):
-        return True
-    return bool(product.evaluate({a: a.hi for a in dims}) > limit)
+    most = bound(index.prod_dims(extents))
+    return not isinstance(most, int) or most > limit
 
 
 def scan(fold: str, shape: Sequence[Dim], axis: int, f: Callable[..., E], dtype: DType | None = None) -> Def:

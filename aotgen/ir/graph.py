@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.ir import index
-from aotgen.ir.index import Dim
+from aotgen.ir.index import Atom, Dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,11 @@ class Value:
     @property
     def shape(self) -> tuple[Dim, ...]:
         return self.tensor.shape
+
+    def dims(self) -> Iterator[Atom]:
+        """The dims in its shape."""
+        if isinstance(self.type, TensorType):
+            yield from (a for d in self.type.shape for a in index.dims_of(d))
 
     def __repr__(self) -> str:
         return f"%{self.name}: {self.type}"
@@ -127,6 +132,15 @@ class Node:
         for body in self.bodies.values():
             yield from body.captured()
 
+    def dims(self, constants: Mapping[Value, Constant]) -> Iterator[Atom]:
+        """The dims it mentions: in the shapes of its operands and results, in their ``constants``, in its bodies."""
+        for v in (*self.inputs, *self.outputs):
+            if v is not None:
+                yield from v.dims()
+                yield from (a for d in (constants[v].dims if v in constants else None) or () for a in index.dims_of(d))
+        for body in self.bodies.values():
+            yield from body.mentioned()
+
     def where(self) -> str:
         """``Conv /layer1/conv`` for messages."""
         return f"{self.op} {self.origin}".strip()
@@ -162,6 +176,15 @@ class Graph:
 
     def with_nodes(self, nodes: tuple[Node, ...], **changes: Any) -> Graph:
         return replace(self, nodes=nodes, **changes)
+
+    def mentioned(self) -> Iterator[Atom]:
+        """Every dim in a shape or in contents, those of bodies included."""
+        for v in (*self.inputs, *self.outputs, *self.constants):
+            yield from v.dims()
+        for c in self.constants.values():
+            yield from (a for d in c.dims or () for a in index.dims_of(d))
+        for node in self.nodes:
+            yield from node.dims({})
 
     def dims(self) -> list[index.Atom]:
         """The open dims of the inputs, sorted by name."""

@@ -23,7 +23,8 @@ _interned: dict[tuple[Any, ...], Atom] = {}
 class Atom:
     """One indivisible factor.
 
-    ``var``: a loop variable, ``lo <= v < lo + ext`` (both ``Ix``). ``dim``: a named open dim, ``lo <= d <= hi``.
+    ``var``: a loop variable, ``lo <= v < lo + ext`` (both ``Ix``). ``dim``: a named extent known only at run time,
+    ``lo <= d <= hi``; ``hi`` may be a polynomial of dims that are known before it.
     ``div``/``mod``: floor quotient and remainder of ``a`` by ``b``. ``ind``: ``payload``, a loaded integer expression
     (an ``ir.expr.E``) used as an index, assumed (and at run time clamped) into ``lo <= v < lo + ext``.
     """
@@ -37,7 +38,7 @@ class Atom:
         *,
         lo: Ix | None = None,
         ext: Ix | None = None,
-        hi: int | None = None,
+        hi: Dim | None = None,
         a: Ix | None = None,
         b: Ix | None = None,
         payload: Any = None,
@@ -228,7 +229,7 @@ def fresh_var(ext: Ix | int, name: str = "", lo: Ix | int = 0) -> Atom:
     return Atom("var", name, lo=ix(lo), ext=ix(ext))
 
 
-def dim(name: str, lo: int = 1, hi: int | None = None) -> Ix:
+def dim(name: str, lo: int = 1, hi: Dim | None = None) -> Ix:
     """The named open dim ``lo <= name <= hi`` (interned by name)."""
     return Ix({(_intern(("dim", name, lo, hi), lambda: Atom("dim", name, lo=ix(lo), hi=hi)),): 1})
 

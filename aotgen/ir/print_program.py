@@ -11,7 +11,9 @@ from aotgen.ir.expr import E
 from aotgen.ir.index import ix
 from aotgen.ir.program import (
     Buffer,
+    Check,
     Copy,
+    Extents,
     Fill,
     If,
     KernelCall,
@@ -23,6 +25,8 @@ from aotgen.ir.program import (
     Stage,
     Step,
     Stmt,
+    Swap,
+    Take,
     Tensor,
     reads,
     writes,
@@ -96,10 +100,17 @@ class _Text:
             for word, tensors in (("in", step.inputs), ("out", step.outputs)):
                 self._tensors(word, tensors, depth + 1)
             self.add(" ".join(f"{k}={v}" for k, v in step.params), depth + 1)
-            for dim, t in step.extents:
-                self.add(f"makes {dim} in {_tensor(t)}", depth + 1)
         elif isinstance(step, Refuse):
             self.add(f"refuse {step.name}: {step.why}{origin}", depth)
+        elif isinstance(step, Extents):
+            values = (f"{a} = {_tensor(v) if isinstance(v, Tensor) else v}" for a, v in step.made)
+            self.add(f"extents {step.name}: {', '.join(values)}{origin}", depth)
+        elif isinstance(step, Check):
+            self.add(f"check {step.name}: {' and '.join(map(str, step.conditions))}{origin}", depth)
+        elif isinstance(step, Take):
+            self.add(f"take {step.name}: {step.size} of {step.tensor.buffer.name}{', kept' if step.keep else ''}{origin}", depth)
+        elif isinstance(step, Swap):
+            self.add(f"swap {step.name}: {step.a.buffer.name} and {step.b.buffer.name}{origin}", depth)
         else:
             self._region(step, depth, origin)
 

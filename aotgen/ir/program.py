@@ -13,94 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from aotgen.core.dtypes import DType
-from aotgen.ir import index
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.facts import Condition
 from aotgen.ir.graph import Constant
 from aotgen.ir.index import Atom, Dim, Ix
-
-BLOCK = 16  # channels (or columns) per block, on every hosted CPU: plan and blob never depend on the ISA
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Logical index -> element offset: ``base + sum(strides[a] * i[a])``; on the ``block_axis`` the index is split,
-    ``strides[a] * (i // block) + i % block``.
-
-    ``size``: elements of storage the tensor spans, halo and pad lanes included. ``halo``: elements before and after each
-    axis that exist in storage around the logical extent and hold ``fill`` (written by a Fill step, never by a kernel).
-    """
-
-    shape: tuple[Dim, ...]
-    strides: tuple[Dim, ...]
-    size: Dim
-    base: Dim = 0
-    block_axis: int = -1
-    block: int = 1
-    halo: tuple[tuple[int, int], ...] = ()
-    fill: float = 0.0
-
-    def offset(self, at: Sequence[Ix | int]) -> Ix:
-        """Element offset of the logical index ``at``."""
-        out = index.ix(self.base)
-        for axis, (i, stride) in enumerate(zip(at, self.strides, strict=True)):
-            i = index.ix(i)
-            out = out + (
-                (i // self.block) * stride + i % self.block if axis == self.block_axis else i * stride
-            )
-        return out
-
-    @property
-    def has_halo(self) -> bool:
-        return any(b or a for b, a in self.halo)
-
-    @property
-    def is_row_major(self) -> bool:
-        return self.block_axis < 0 and not self.has_halo and self.strides == row_major(self.shape).strides
-
-
-def row_major(shape: Sequence[Dim]) -> Layout:
-    """The plain C layout."""
-    return packed(shape)
-
-
-def packed(
-    shape: Sequence[Dim],
-    order: Sequence[int] | None = None,
-    block_axis: int = -1,
-    halo: Sequence[tuple[int, int]] = (),
-    fill: float = 0.0,
-    block: int = BLOCK,
-) -> Layout:
-    """A dense layout storing axes in ``order`` (outermost first; default as given). With ``block_axis`` that axis is cut
-    into blocks of ``block`` (the last one padded) and the place inside the block becomes the innermost storage axis:
-    NCHW16c is ``packed(nchw, block_axis=1)``, GEMM panels ``[N/16][K][16]`` of ``[K, N]`` are ``packed(kn, (1, 0), 1)``.
-    """
-    shape = tuple(index.as_dim(d) for d in shape)
-    order = tuple(order) if order is not None else tuple(range(len(shape)))
-    halo = tuple(halo) or ((0, 0),) * len(shape)
-    strides: list[Dim] = [0] * len(shape)
-    step: Ix = index.ix(block if block_axis >= 0 else 1)
-    base: Ix = index.ix(0)
-    for axis in reversed(order):
-        extent = index.ix(shape[axis]) + sum(halo[axis])
-        if axis == block_axis:
-            extent = (extent + (block - 1)) // block
-        strides[axis] = index.as_dim(step)
-        base = base + step * halo[axis][0]
-        step = step * extent
-    halo_out = halo if any(b or a for b, a in halo) else ()
-    return Layout(
-        shape,
-        tuple(strides),
-        index.as_dim(step),
-        index.as_dim(base),
-        block_axis,
-        block if block_axis >= 0 else 1,
-        halo_out,
-        fill,
-    )
+from aotgen.ir.layout import BLOCK as BLOCK
+from aotgen.ir.layout import Layout as Layout
+from aotgen.ir.layout import packed as packed
+from aotgen.ir.layout import row_major as row_major
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,8 +207,7 @@ class KernelCall:
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCall:
     """An ordinary function of ``header``: ``f(inputs..., outputs..., params..., tid, nt, scratch)``. With ``scratch`` (working
-    memory for one thread) a single thread runs it. ``extents``: dims that nobody knows before, and the i64 scalar (part
-    of an output) in which each is found after."""
+    memory for one thread) a single thread runs it."""
 
     name: str
     function: str
@@ -297,7 +217,6 @@ class LibraryCall:
     params: tuple[tuple[str, Any], ...] = ()
     scratch: Tensor | None = None
     origin: str = ""
-    extents: tuple[tuple[Atom, Tensor], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -320,6 +239,46 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Extents:
+    """Give dims that nobody knew before their values, all at once: each a polynomial of dims known by then, or the integer
+    scalar that a step before this one wrote. The run ends with a status where one is outside the dim's bounds."""
+
+    name: str
+    made: tuple[tuple[Atom, Dim | Tensor], ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """End the run with a status unless the dims satisfy ``conditions``."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Take:
+    """Room for ``size`` elements in a buffer of the pool: what it held is lost, or with ``keep`` moved along."""
+
+    name: str
+    tensor: Tensor
+    size: Dim
+    keep: bool = False
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swap:
+    """Exchange what two buffers of the pool hold."""
+
+    name: str
+    a: Tensor
+    b: Tensor
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class If:
     """Run ``then_steps`` where the bool scalar ``cond`` holds, else ``else_steps``; every thread takes the same branch."""
 
@@ -337,6 +296,7 @@ class Loop:
     ``trips``: an int, a polynomial of open dims, or a scalar i64 Tensor; ``cond``: a bool scalar Tensor that body
     rewrites, or None; ``counter``: where body reads i (i64 scalar), or None. ``carried``: pairs (read, written): at the
     start of trip i body reads what trip i-1 wrote. A pair whose two buffers are distinct is swapped by parity.
+    ``ran``: a dim that is i + 1 in body and the number of trips made after it, or None.
     """
 
     name: str
@@ -346,6 +306,7 @@ class Loop:
     body: tuple[Step, ...]
     carried: tuple[tuple[Tensor, Tensor], ...] = ()
     origin: str = ""
+    ran: Atom | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -357,7 +318,7 @@ class Refuse:
     origin: str = ""
 
 
-Step = LoopNest | KernelCall | LibraryCall | Fill | Copy | If | Loop | Refuse
+Step = LoopNest | KernelCall | LibraryCall | Fill | Copy | Extents | Check | Take | Swap | If | Loop | Refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,8 +340,7 @@ class Port:
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """``steps`` in execution order; ``weights``: contents of every const buffer; ``dims``: open dims, sorted by name;
-    ``conditions``: what they must satisfy beyond their bounds. ``data_dims``: extents that steps make, sorted by name;
-    ``checks``: what they must satisfy, known as soon as all that one mentions are."""
+    ``conditions``: what they must satisfy beyond their bounds. ``data_dims``: extents that steps make, sorted by name."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -390,7 +350,6 @@ class Program:
     dims: tuple[Atom, ...] = ()
     conditions: tuple[Condition, ...] = ()
     data_dims: tuple[Atom, ...] = ()
-    checks: tuple[Condition, ...] = ()
 
     def walk(self) -> Iterator[Step]:
         """Every step, those inside regions included."""
@@ -418,6 +377,12 @@ def reads(step: Step) -> list[Tensor]:
         return list(step.inputs)
     if isinstance(step, Copy):
         return [step.src]
+    if isinstance(step, Extents):
+        return [t for _, t in step.made if isinstance(t, Tensor)]
+    if isinstance(step, Take):
+        return [step.tensor] if step.keep else []
+    if isinstance(step, Swap):
+        return [step.a, step.b]
     if isinstance(step, If):
         return [step.cond]
     if isinstance(step, Loop):
@@ -437,6 +402,10 @@ def writes(step: Step) -> list[Tensor]:
         return [step.tensor]
     if isinstance(step, Copy):
         return [step.dst]
+    if isinstance(step, Take):
+        return [step.tensor]
+    if isinstance(step, Swap):
+        return [step.a, step.b]
     return [step.counter] if isinstance(step, Loop) and step.counter else []
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aotgen.core.errors import InternalError
-from aotgen.ir import define, expr, facts, index
+from aotgen.core.errors import InternalError, UnsupportedError
+from aotgen.ir import bounds, define, expr, facts, index
 from aotgen.ir.define import Call, Def, topological
 from aotgen.ir.graph import Graph, TensorType
+from aotgen.ir.index import Atom
 from aotgen.ir.program import (
     Epilogue,
     Fill,
@@ -21,6 +22,7 @@ from aotgen.ir.program import (
     Port,
     Program,
     Step,
+    Take,
     Tensor,
     packed,
     row_major,
@@ -54,18 +56,27 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
         tensors[d] = state.buffer(v.name, v.dtype, row_major(v.shape), "input")
         inputs.append(Port(v.name, tensors[d]))
     outputs = [state.buffer(v.name, v.dtype, row_major(v.shape), "output") for v in graph.outputs]
-    with facts.assuming() as assumed:
-        steps = lower_scope(scope, state, tensors, outputs)
     ports = [Port(v.name, t) for v, t in zip(graph.outputs, outputs, strict=True)]
-    wanted = requirements.conditions(steps, [*inputs, *ports], assumed, state.dims)
-    program = Program(name, tuple(inputs), tuple(ports), tuple(steps), dict(state.weights), state.dims,
-                      wanted.before, wanted.made, wanted.after)
+    with facts.assuming() as assumed:
+        steps = _lower_steps(scope, state, tensors, outputs)
+    wanted = requirements.needed(steps, assumed, [d for p in (*inputs, *ports) for d in p.tensor.shape])
+    before = tuple(c for c in wanted if requirements.only_of(c.value, set(state.dims)))
+    steps = requirements.checked(steps, [c for c in wanted if c not in before], state)
+    requirements.verify(steps, ports, state.dims)
+    made = tuple(sorted(requirements.made_by(steps), key=lambda a: a.name))
+    program = Program(name, tuple(inputs), tuple(ports), tuple(steps), dict(state.weights), state.dims, before, made)
     return Lowered(program, tuple(state.log))
 
 
 def lower_scope(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: Sequence[Tensor]) -> list[Step]:
-    """The steps of one graph whose outputs are to be stored in ``bound``. ``tensors``: where the scope's sources live;
-    extended with everything the scope stores."""
+    """The steps of a body whose outputs are to be stored in ``bound``, with the checks of what they ask of dims.
+    ``tensors``: where the scope's sources live; extended with everything the scope stores."""
+    with facts.assuming() as assumed:
+        steps = _lower_steps(scope, state, tensors, bound)
+    return requirements.checked(steps, requirements.needed(steps, assumed), state)
+
+
+def _lower_steps(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: Sequence[Tensor]) -> list[Step]:
     made = scope.build()
     constants.fold(made, state)
     outputs = _distinct(made)
@@ -76,7 +87,8 @@ def lower_scope(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: S
     fuse.inline(outputs, placement.layouts.keys())
     extents.order(outputs, scope.made)
     order = topological(outputs)
-    groups = [tuple(g) for g in group.groups(outputs, placement.layouts.keys())]
+    limits = group.Limits(dims=frozenset(state.dims))
+    groups = [tuple(g) for g in group.groups(outputs, placement.layouts.keys(), limits)]
     tensors.update(zip(outputs, bound, strict=True))
     _bind(order, groups, placement, state, tensors)
     return _emit(_ordered(order, groups), placement, state, tensors, scope)
@@ -146,10 +158,20 @@ def _emit(units: Sequence[Unit], placement: Placement, state: State, tensors: di
         made = _unit_steps(u, placement, state, tensors, scope)
         for d in u:
             t = tensors.get(d)
+            if t is not None and t.buffer.place == "pool" and not (d.call is not None and d.call.kind == "region"):
+                steps.append(_take(d, t, requirements.made_by(made), state))
             if t is not None and t.layout.has_halo:
                 steps.append(Fill(state.unique(f"halo_{t.buffer.name}"), t, d.origin))
         steps.extend(made)
     return steps
+
+
+def _take(d: Def, t: Tensor, own: Sequence[Atom], state: State) -> Take:
+    """Room for ``d`` before the step that writes it. ``own``: dims that this step makes, of which only a bound is known."""
+    size = bounds.bound(t.layout.size, own) if own else t.layout.size
+    if size is None:
+        raise UnsupportedError("the size of its result depends on input data and nothing bounds it", node=d.origin)
+    return Take(state.unique(f"room_{t.buffer.name}"), t, size, origin=d.origin)
 
 
 def _unit_steps(u: Sequence[Def], placement: Placement, state: State, tensors: dict[Def, Tensor], scope: Scope,
@@ -162,7 +184,7 @@ def _unit_steps(u: Sequence[Def], placement: Placement, state: State, tensors: d
     if call.kind == "kernel":
         return [_kernel(call, placement, state, tensors)]
     if call.kind == "library":
-        return [library.lower_library(call, state, tensors)]
+        return library.lower_library(call, state, tensors)
     return regions.lower_region(call, state, tensors, scope, lower_scope)
 
 

@@ -12,15 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, topological
 from aotgen.ir.expr import E
-from aotgen.ir.graph import Graph, Node, TensorType, Value
+from aotgen.ir.graph import Node, TensorType
 from aotgen.ir.index import Atom, Dim, Ix
+from aotgen.ops.registry import DIMS
 
 
 def adopt(outs: Sequence[Def | None], node: Node, made: dict[Atom, Def]) -> None:
     """Note what the library call behind ``outs`` makes. A pass may have renamed its operands, which name the dims: its
     results keep the extents that the rest of the Graph was typed with."""
     call = next((d.call for d in outs if d is not None and d.call is not None), None)
-    if call is None or call.kind != "library":
+    if call is None or call.kind == "kernel":
+        return
+    made.update((a, call.results[0]) for a in node.attrs.get(DIMS, ()))
+    if call.kind == "region":
         return
     given = {a for d in call.args for n in d.shape for a in index.dims_of(n)}
     names: dict[Atom, Ix] = {}
@@ -69,7 +73,7 @@ def _mentioned(d: Def) -> set[Atom]:
         if "epilogue" in d.call.params:
             exprs.extend(s.value for s in d.call.params["epilogue"].stmts)
         if "node" in d.call.params:
-            found.update(a for body in d.call.params["node"].bodies.values() for a in _in_graph(body))
+            found.update(a for body in d.call.params["node"].bodies.values() for a in body.mentioned())
     for e in exprs:
         found.update(_in_expr(e))
     return found
@@ -88,17 +92,3 @@ def _in_indices(at: Sequence[Ix]) -> Iterator[Atom]:
             elif a.kind == "ind":
                 yield from index.dims_of(a.ext if a.ext is not None else 1)
                 yield from _in_expr(a.payload)
-
-
-def _in_graph(graph: Graph) -> Iterator[Atom]:
-    """Every dim that values or contents of a body mention."""
-    values: list[Value] = [*graph.inputs, *graph.outputs, *graph.constants]
-    for node in graph.nodes:
-        values.extend(v for v in (*node.inputs, *node.outputs) if v is not None)
-        for body in node.bodies.values():
-            yield from _in_graph(body)
-    for v in values:
-        if isinstance(v.type, TensorType):
-            yield from (a for n in v.shape for a in index.dims_of(n))
-    for c in graph.constants.values():
-        yield from (a for n in c.dims or () for a in index.dims_of(n))

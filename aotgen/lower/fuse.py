@@ -154,8 +154,8 @@ def estimate(extents: Iterable[Dim | None]) -> int:
 
 
 def hint(dim: Atom) -> int:
-    low = (dim.lo.const() if dim.lo is not None else 0) or 0
-    return max(low, min(HINT, dim.hi if dim.hi is not None else HINT))
+    low = max((dim.lo.const() if dim.lo is not None else 0) or 0, 0)
+    return max(low, HINT if dim.hi is None else min(HINT, estimate([dim.hi])))
 
 
 def evaluations(reader: Def, d: Def) -> int:

@@ -12,21 +12,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aotgen.ir import define, index
+from aotgen.ir.bounds import before_run
 from aotgen.ir.define import Def
-from aotgen.ir.index import Atom, Ix
+from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.lower.fuse import _loads, bare, estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """When a join is refused: ``row_bytes`` of temporaries per outer iteration, ``stages`` in a nest, fewer than ``min_outer``
-    outer iterations left for more than ``large`` points of work, no outer loop left above ``small`` points."""
+    outer iterations left for more than ``large`` points of work, no outer loop left above ``small`` points; a row temporary
+    with dims other than ``dims`` (None: any will do) and without a bound, for which no room can be set aside before a run."""
 
     row_bytes: int = 256 << 10
     stages: int = 8
     min_outer: int = 32
     large: int = 1 << 16
     small: int = 4096
+    dims: frozenset[Atom] | None = None
+
+    def boundless(self, extent: Dim) -> bool:
+        """Can nothing be said before a run of how large ``extent`` may get?"""
+        return self.dims is not None and before_run(extent, self.dims) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,9 @@ def _reduces(members: Sequence[Def]) -> bool:
 
 
 def _allowed(members: list[Def], before: Domain, after: Domain, materialised: Collection[Def], limits: Limits) -> bool:
+    if any(limits.boundless(d) for m in members if m not in materialised
+           for k, d in enumerate(m.shape) if k not in after.axes[m]):
+        return False
     work = [points(m) for m in members]
     outer = estimate(after.extents)
     if not after.extents and max(work) > limits.small:

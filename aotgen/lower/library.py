@@ -12,28 +12,36 @@ from aotgen.core.errors import UnsupportedError
 from aotgen.ir import index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.index import Atom, Dim, ix
-from aotgen.ir.program import LibraryCall, Tensor, row_major
+from aotgen.ir.program import Extents, LibraryCall, Step, Tensor, row_major
 from aotgen.lower.state import State
 
 RANKED_BYTES = 16  # one entry of topk's heap: a value of at most 8 bytes and its index
+EXTENTS = "extents"  # not a function: dims take the values of their argument
 MAX_RANK = 8  # of selection.h's Sizes
 
 Params = Sequence[tuple[str, Any]]
-Row = Callable[[Call, str, State, Mapping[Def, Tensor]], LibraryCall]
+Made = tuple[tuple[Atom, Dim | Tensor], ...]
+Row = Callable[[Call, str, State, Mapping[Def, Tensor]], tuple[LibraryCall, Made]]
 
 
-def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
-    """The step of one library call. Raises UnsupportedError for a function that has no row, and where the result's extent
-    is data that nothing bounds."""
+def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> list[Step]:
+    """The steps of one library call: the function, then the extents it has counted. Raises UnsupportedError for a function
+    that has no row."""
     origin = call.results[0].origin
+    if call.name == EXTENTS:
+        return [_extents(call, origin, state, tensors)]
     row = _ROWS.get(call.name)
     if row is None:
         raise UnsupportedError(f"there is no library function '{call.name}'", node=origin)
-    for dim in _made(call):
-        if dim.hi is None:
-            raise UnsupportedError(f"the size of its result depends on input data and has no bound ('{call.name}')", node=origin,
-                                   hint="give the operand that decides the size as a constant, and open dims an upper bound")
-    return row(call, origin, state, tensors)
+    step, made = row(call, origin, state, tensors)
+    return [step, *([Extents(state.unique(f"{step.name}_extents"), made, origin)] if made else [])]
+
+
+def _extents(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> Extents:
+    """Each dim is an element of the call's argument."""
+    where = tensors[call.args[0]]
+    made = tuple((a, Tensor(where.buffer, row_major(()), index.as_dim(where.offset([n])))) for n, a in enumerate(call.params["dims"]))
+    return Extents(state.unique("extents"), made, origin)
 
 
 def _made(call: Call) -> list[Atom]:
@@ -43,15 +51,16 @@ def _made(call: Call) -> list[Atom]:
 
 
 def _selection(function: str, call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor], params: Params,
-               scratch: Dim = 0, made: Sequence[Atom] | None = None) -> LibraryCall:
+               scratch: Dim = 0, made: Sequence[Atom] | None = None) -> tuple[LibraryCall, Made]:
     """A function of selection.h. ``made``: the dim of each of its counts in order; ``scratch``: bytes."""
     made = _made(call) if made is None else made
     counts = state.buffer(f"{function}_counts", dtypes.i64, row_major((max(len(made), 1),)), "workspace")
     heap = state.buffer(f"{function}_scratch", dtypes.u8, row_major((scratch,)), "workspace") if scratch != 0 else None
     outs = (*(tensors[d] for d in call.results), counts)
     extents = tuple((a, Tensor(counts.buffer, row_major(()), n)) for n, a in enumerate(made))
-    return LibraryCall(state.unique(function), function, "selection.h", tuple(tensors[d] for d in call.args), outs, tuple(params),
-                       heap, origin, extents)
+    step = LibraryCall(state.unique(function), function, "selection.h", tuple(tensors[d] for d in call.args), outs, tuple(params),
+                       heap, origin)
+    return step, extents
 
 
 def _around(shape: Sequence[Dim], axis: int | None) -> Params:
@@ -69,7 +78,7 @@ def _ranked(call: Call, origin: str) -> tuple[Dim, ...]:
     return shape
 
 
-def _topk(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _topk(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     """``topk(x, values, indices, outer, n, inner, k, largest)``, one heap of scratch: a single thread runs it."""
     x, axis = call.args[0], int(call.params["axis"])
     k, largest = call.results[0].shape[axis], ("largest", bool(call.params["largest"]))
@@ -79,40 +88,36 @@ def _topk(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) 
     heap = state.buffer("heap", dtypes.u8, row_major((index.as_dim(ix(k) * RANKED_BYTES),)), "workspace")
     outs = tuple(tensors[d] for d in call.results)
     params = (*_around(x.shape, axis), ("k", k), largest)
-    return LibraryCall(state.unique("topk"), "topk", "library.h", (tensors[x],), outs, params, heap, origin)
+    return LibraryCall(state.unique("topk"), "topk", "library.h", (tensors[x],), outs, params, heap, origin), ()
 
 
-def _nonzero(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _nonzero(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     shape = _ranked(call, origin)
     params = (("n", index.prod_dims(shape)), ("rank", len(shape)), ("dims", (tuple(shape),)))
     return _selection("nonzero_of", call, origin, state, tensors, params)
 
 
-def _compress(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _compress(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     x, condition = call.args
     params = (("length", condition.size), *_around(x.shape, call.params["axis"]))
     return _selection("compress_of", call, origin, state, tensors, params)
 
 
-def _slice(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _slice(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     shape, axes = _ranked(call, origin), tuple(call.params["axes"])
     made = [index.dims_of(call.results[0].shape[a])[0] for a in axes]
     params = (("rank", len(shape)), ("dims", (tuple(shape),)), ("cut", len(axes)), ("axes", (axes,)))
     return _selection("slice_of", call, origin, state, tensors, params, made=made)
 
 
-def _slice_along(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _slice_along(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     shape = _ranked(call, origin)
     made = [index.dims_of(n)[0] for n in call.results[0].shape]
     params = (("rank", len(shape)), ("dims", (tuple(shape),)), ("cut", call.args[1].shape[0]))
     return _selection("slice_along", call, origin, state, tensors, params, made=made)
 
 
-def _range(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
-    return _selection("range_of", call, origin, state, tensors, (("most", _made(call)[0].hi),))
-
-
-def _nms(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _nms(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     scores, most = call.args[1], call.params["most"]
     batches, classes, n = scores.shape
     rows = ix(batches) * classes
@@ -122,7 +127,7 @@ def _nms(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -
     return _selection("nms_of", call, origin, state, tensors, params, scratch)
 
 
-def _unique(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+def _unique(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     around = _around(call.args[0].shape, call.params["axis"])
     params = (*around, ("sorted", bool(call.params["sorted"])))
     return _selection("unique_of", call, origin, state, tensors, params, index.as_dim(ix(around[1][1]) * 24))
@@ -134,7 +139,6 @@ _ROWS: Mapping[str, Row] = {
     "compress": _compress,
     "slice": _slice,
     "slice_along": _slice_along,
-    "range": _range,
     "nms": _nms,
     "unique": _unique,
 }

@@ -16,11 +16,26 @@ from aotgen.core.errors import UnsupportedError
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.graph import Graph, Node, Value
-from aotgen.ir.index import Dim, Ix
-from aotgen.ir.program import Copy, If, Loop, LoopNest, Refuse, Stage, Step, Stmt, Tensor, row_major
+from aotgen.ir.index import Atom, Dim, Ix
+from aotgen.ir.program import (
+    Copy,
+    Extents,
+    If,
+    Loop,
+    LoopNest,
+    Refuse,
+    Stage,
+    Step,
+    Stmt,
+    Swap,
+    Take,
+    Tensor,
+    row_major,
+)
 from aotgen.lower import schedule
 from aotgen.lower.scope import Scope
 from aotgen.lower.state import State
+from aotgen.ops.registry import DIMS
 
 LowerScope = Callable[[Scope, State, "dict[Def, Tensor]", Sequence[Tensor]], list[Step]]
 
@@ -61,6 +76,30 @@ class _Region:
     def copy(self, dst: Tensor, src: Tensor) -> Copy:
         return Copy(self.state.unique(f"{self.name}_copy"), dst, src, self.origin)
 
+    def extents(self, result: Sequence[Dim], found: Sequence[Dim]) -> list[tuple[Atom, Dim | Tensor]]:
+        """The dims of a result that this region makes, and what they are where its shape is ``found``."""
+        own = self.node.attrs.get(DIMS, ())
+        pairs = [(index.dims_of(d), n) for d, n in zip(result, found, strict=True)]
+        return [(a[0], n) for a, n in pairs if len(a) == 1 and a[0] in own and index.ix(n) != index.var(a[0])]
+
+    def set_extents(self, made: Sequence[tuple[Atom, Dim | Tensor]]) -> list[Step]:
+        """A step that gives the region's dims their values; none where it makes none."""
+        made = tuple(dict(made).items())
+        return [Extents(self.state.unique(f"{self.name}_extents"), made, self.origin)] if made else []
+
+    def room(self, where: Tensor, size: Dim, keep: bool = False) -> list[Step]:
+        """Room in the pool, where ``where`` lives there."""
+        if where.buffer.place != "pool":
+            return []
+        return [Take(self.state.unique(f"room_{where.buffer.name}"), where, size, keep, self.origin)]
+
+    def move(self, dst: Tensor, src: Tensor) -> list[Step]:
+        """``dst = src`` where src is not read again, in the shape of ``src``: by an exchange in the pool, else a copy."""
+        if dst.buffer.place == src.buffer.place == "pool":
+            return [Swap(self.state.unique(f"{self.name}_swap"), dst, src, self.origin)]
+        shaped = Tensor(dst.buffer, src.layout, dst.base)
+        return [*self.room(dst, src.layout.size), self.copy(shaped, src)]
+
     def scope(self, graph: Graph) -> tuple[Scope, dict[Def, Tensor]]:
         """A scope for a body in which captured values are sources living where the outer graph put them."""
         inner = Scope(graph, self.outer.rules, constants=self.state.constants, known=self.outer.known, log=self.state.log)
@@ -86,8 +125,12 @@ def _if(r: _Region) -> Step:
     outs = [r.result(k) for k in range(len(r.call.results))]
     sides = []
     for key in ("then_branch", "else_branch"):
-        scope, tensors = r.scope(r.node.bodies[key])
-        steps = r.lower_scope(scope, r.state, tensors, outs)
+        body = r.node.bodies[key]
+        scope, tensors = r.scope(body)
+        stored = [Tensor(t.buffer, row_major(v.shape), t.base) for t, v in zip(outs, body.outputs, strict=True)]
+        steps = r.lower_scope(scope, r.state, tensors, stored)
+        found = [pair for t, v in zip(outs, body.outputs, strict=True) for pair in r.extents(t.shape, v.shape)]
+        steps += r.set_extents(found)
         why = r.node.attrs.get(f"{key}_refused", "")
         sides.append((Refuse(r.state.unique(f"{r.name}_refuse"), why, r.origin), *steps) if why else tuple(steps))
     return If(r.name, cond, sides[0], sides[1], r.origin)
@@ -101,11 +144,22 @@ def _counter(r: _Region, tensors: dict[Def, Tensor]) -> tuple[Tensor, Def]:
     return where, d
 
 
-def _carry(r: _Region, value: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Storage read by the body (result ``k`` itself, initialised from ``value``) and storage it writes."""
+def _carry(r: _Region, value: Tensor, k: int, after: Value) -> tuple[Tensor, Tensor, list[Step]]:
+    """Storage read by the body (result ``k`` itself, initialised from ``value``), storage it writes (``after``), and the
+    steps that end a trip."""
     current = r.result(k)
-    r.steps.append(r.copy(current, value))
-    return current, r.scratch("next", current.dtype, current.shape)
+    shaped = Tensor(current.buffer, row_major(value.shape), current.base)
+    r.steps += [*r.room(current, value.layout.size), r.copy(shaped, value)]
+    following = r.scratch("next", current.dtype, after.shape)
+    return current, following, r.move(current, following)
+
+
+def _begin(r: _Region, given: Sequence[Tensor | None], body_outputs: Sequence[Value]) -> list[Step]:
+    """Give the dims of carried values their first extents; returns the step that gives them those of the next trip."""
+    results = [t.shape for t in map(r.result, range(len(given)))]
+    first = [pair for shape, t in zip(results, given, strict=True) if t is not None for pair in r.extents(shape, t.shape)]
+    r.steps += r.set_extents(first)
+    return r.set_extents([pair for shape, v in zip(results, body_outputs, strict=True) for pair in r.extents(shape, v.shape)])
 
 
 def _loop(r: _Region) -> Step:
@@ -120,21 +174,32 @@ def _loop(r: _Region) -> Step:
     _bind(scope, tensors, body.inputs[1], cond_now)
     outs: list[Tensor] = [cond_next]
     ends: list[Step] = []
+    moves: list[Step] = []
+    last = _begin(r, [r.input(2 + k) for k in range(carried)], body.outputs[1:1 + carried])
     for k in range(carried):
         start = r.input(2 + k)
         assert start is not None
-        now, following = _carry(r, start, k)
+        now, following, after = _carry(r, start, k, body.outputs[1 + k])
         _bind(scope, tensors, body.inputs[2 + k], now)
         outs.append(following)
-        ends.append(r.copy(now, following))
+        moves += after
+    ran = _ran(r, carried)
     for k in range(carried, len(r.call.results)):
         value = body.outputs[1 + k]
         piece = r.scratch("slice", value.dtype, value.shape)
         outs.append(piece)
-        ends.append(_store_slice(r, counter, piece, r.result(k), 0, None))
+        whole = r.result(k)
+        ends += [*r.room(whole, whole.layout.size, keep=True), _store_slice(r, counter, piece, whole, 0, None)]
     r.body = r.lower_scope(scope, r.state, tensors, outs)
-    ends.append(r.copy(cond_now, cond_next))
-    return Loop(r.name, _trips(r), cond_now, counter, (*r.body, *ends), (), r.origin)
+    ends += [r.copy(cond_now, cond_next), *moves, *last]
+    return Loop(r.name, _trips(r), cond_now, counter, (*r.body, *ends), (), r.origin, ran)
+
+
+def _ran(r: _Region, carried: int) -> Atom | None:
+    """The dim that is the number of trips, where only the loop knows it."""
+    own = r.node.attrs.get(DIMS, ())
+    stacked = [index.dims_of(r.result(k).shape[0]) for k in range(carried, len(r.call.results))]
+    return next((a[0] for a in stacked if len(a) == 1 and a[0] in own), None)
 
 
 def _trips(r: _Region) -> Dim | Tensor:
@@ -197,13 +262,15 @@ def _scan(r: _Region) -> Step:
     outs: list[Tensor] = []
     ends: list[Step] = []
     trips: Dim = 0
+    moves: list[Step] = []
+    last = _begin(r, [r.input(k) for k in range(states)], body.outputs[:states])
     for k in range(states):
         start = r.input(k)
         assert start is not None
-        now, following = _carry(r, start, k)
+        now, following, after = _carry(r, start, k, body.outputs[k])
         _bind(scope, tensors, body.inputs[k], now)
         outs.append(following)
-        ends.append(r.copy(now, following))
+        moves += after
     for k in range(scanned):
         whole = r.input(states + k)
         v = body.inputs[states + k]
@@ -216,9 +283,10 @@ def _scan(r: _Region) -> Step:
         whole = r.result(states + k)
         piece = r.scratch("slice", value.dtype, value.shape)
         outs.append(piece)
+        ends += r.room(whole, whole.layout.size, keep=True)
         ends.append(_store_slice(r, counter, piece, whole, axes_out[k] % len(whole.shape), bool(back_out[k])))
     r.body = r.lower_scope(scope, r.state, tensors, outs)
-    return Loop(r.name, trips, None, counter, (*r.body, *ends), (), r.origin)
+    return Loop(r.name, trips, None, counter, (*r.body, *ends, *moves, *last), (), r.origin)
 
 
 def _slice(v: Value, whole: Tensor, axis: int, backwards: bool, counter: Tensor, tensors: dict[Def, Tensor]) -> Def:

@@ -157,6 +157,7 @@ class Scope:
             captured=captured,
             inputs=tuple(None if v is None else self.value(v) for v in node.inputs),
         )
+        extents.adopt(outs, node, self.made)
         for d in outs:
             d.origin = node.origin or node.op
         return outs

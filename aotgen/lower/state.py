@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aotgen.core.dtypes import DType
 from aotgen.ir import define, expr, index, interpret
-from aotgen.ir.bounds import bound
+from aotgen.ir.bounds import before_run
 from aotgen.ir.define import Def, topological
 from aotgen.ir.graph import Constant
 from aotgen.ir.index import Atom
@@ -42,10 +42,12 @@ class State:
         return stem if n == 1 else self.unique(f"{stem}_{n}")
 
     def buffer(self, name: str, dtype: DType, layout: Layout, place: str) -> Tensor:
-        """A new buffer that holds exactly one tensor of ``layout``: where steps make its extents, the largest."""
-        data = [a for a in index.dims_of(layout.size) if a not in self.dims]
-        size = bound(layout.size, data) if data else layout.size
-        return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size if size is None else size, place), layout)
+        """A new buffer that holds exactly one tensor of ``layout``: where steps make its extents, the largest, and where
+        those have no bound before the run, in the pool."""
+        size = before_run(layout.size, self.dims)
+        if size is None:
+            return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size, "pool"), layout)
+        return Tensor(Buffer(self.unique(name or "t"), dtype, size, place), layout)
 
     def weight(self, d: Def, layout: Layout | None = None) -> Tensor:
         """Where constant Def ``d`` (or a Def of constants alone) lives, stored through ``layout`` (default row-major)."""

@@ -5,6 +5,7 @@ are made of others. Used by the front end, the passes and operator expansions al
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from aotgen.core.errors import AotgenError, ModelError, UnsupportedError
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
+from aotgen.ir.index import Dim
 from aotgen.ops import registry
 from aotgen.ops.registry import Ctx
 
@@ -103,7 +105,8 @@ class Builder:
             dict(bodies or {}),
         )
         try:
-            row = registry.find(op, domain)
+            draft = self._settled(draft)
+            row = registry.find(draft.op, domain)
             if row is not None and row.expand is not None:
                 return self._expanded(row, draft)
             types, known = self._infer(draft)
@@ -117,8 +120,24 @@ class Builder:
                 self.constants[v] = k
         computed = tuple(None if v in self.constants else v for v in outputs)
         if any(v is not None for v in computed):
-            self.nodes.append(Node(op, draft.inputs, computed, draft.attrs, domain, origin, draft.bodies))
+            self.nodes.append(replace(draft, outputs=computed))
         return tuple(outputs)
+
+    def _settled(self, node: Node) -> Node:
+        """``node`` with operands that must be known made known."""
+        settle = registry.SETTLE.get((node.domain, node.op))
+        return node if settle is None else settle(self, node)
+
+    def extents(self, values: Value, stem: str, low: int = 0, high: Sequence[Dim | None] = ()) -> Value:
+        """The integers ``values`` (i64[n], computed from data) as a value whose contents are known: dims that the run makes,
+        at least ``low`` and at most ``high`` each (None: any)."""
+        (n,) = values.shape
+        if not isinstance(n, int):
+            raise UnsupportedError(f"how many extents {stem} holds must be a number, not {n}")
+        dims = tuple(index.dim(self.unique(f"{stem}_{k}"), low, high[k] if high else None) for k in range(n))
+        atoms = tuple(a for d in dims for a in index.dims_of(d))
+        self.node("Extents", [values], {registry.DIMS: atoms}, domain=registry.INTERNAL, names=[f"{stem}_taken"])
+        return self.constant(Constant.of_dims(dims, (n,), dtypes.i64), f"{stem}_known")
 
     def _expanded(self, row: registry.OpDef, node: Node) -> tuple[Value | None, ...]:
         assert row.expand is not None

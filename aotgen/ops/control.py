@@ -3,43 +3,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir import index
+from aotgen.ir.bounds import bound
 from aotgen.ir.graph import AnyType, Graph, Node, TensorType, Value
-from aotgen.ir.index import Dim
+from aotgen.ir.index import Atom, Dim
 from aotgen.ops.builder import Builder, require, type_rule
+from aotgen.ops.registry import DIMS
 
 
 @type_rule("If")
 def if_types(builder: Builder, node: Node) -> Sequence[AnyType]:
-    """Both branches must yield the same types."""
+    """Where the branches yield different extents, the extent of the result is a dim that the branch taken makes."""
     then, other = node.bodies["then_branch"], node.bodies["else_branch"]
     require(len(then.outputs) == len(other.outputs), "the branches of an If yield different numbers of values", node)
-    out = []
-    for a, b in zip(then.outputs, other.outputs, strict=True):
-        if isinstance(a.type, TensorType) and isinstance(b.type, TensorType):
-            require(a.dtype is b.dtype, f"the branches of an If yield {a.type} and {b.type}", node)
-        if a.type != b.type:
-            raise UnsupportedError(f"the branches of an If yield different shapes, {a.type} and {b.type}", node=node.where())
-        out.append(a.type)
+    inner = {*inner_dims(then), *inner_dims(other)}
+    made: list[Atom] = []
+    out = [_joined(builder, node, a, b, inner, made) for a, b in zip(then.outputs, other.outputs, strict=True)]
+    node.attrs[DIMS] = tuple(made)  # type: ignore[index]
     return out
 
 
-def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value], outputs: Sequence[Value],
+def _joined(builder: Builder, node: Node, a: Value, b: Value, inner: Set[Atom], made: list[Atom]) -> AnyType:
+    """The type of a value that is ``a`` or ``b``. ``inner``: dims that only the branches know; ``made`` gains new ones."""
+    if not isinstance(a.type, TensorType) or not isinstance(b.type, TensorType):
+        require(a.type == b.type, f"the branches of an If yield {a.type} and {b.type}", node)
+        return a.type
+    require(a.dtype is b.dtype, f"the branches of an If yield {a.type} and {b.type}", node)
+    if len(a.shape) != len(b.shape):
+        raise UnsupportedError(f"the branches of an If yield different ranks, {a.type} and {b.type}", node=node.where())
+    shape: list[Dim] = []
+    for m, n in zip(a.shape, b.shape, strict=True):
+        if m != n or any(a in inner for a in index.dims_of(m)):
+            most = _larger(bound(m, inner), bound(n, inner))
+            shape.append(index.dim(builder.unique(f"{a.name}_{len(shape)}"), 0, most))
+            made += index.dims_of(shape[-1])
+        else:
+            shape.append(m)
+    return TensorType(a.dtype, tuple(shape))
+
+
+def _larger(a: Dim | None, b: Dim | None) -> Dim | None:
+    """Something at least as large as two extents, neither negative."""
+    if a is None or b is None:
+        return None
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    return a if index.nonneg(index.ix(a) - b) else b if index.nonneg(index.ix(b) - a) else index.as_dim(index.ix(a) + b)
+
+
+def inner_dims(body: Graph) -> set[Atom]:
+    """Dims that are made inside ``body``: its values mention them, what it is given and what it captures do not."""
+    outer = {a for v in (*body.inputs, *body.captured()) for a in v.dims()}
+    found: set[Atom] = set()
+    for node in body.nodes:
+        found.update(node.attrs.get(DIMS, ()))
+        found.update(a for v in node.outputs if v is not None for a in v.dims())
+    return found - outer
+
+
+def widened(builder: Builder, types: Sequence[AnyType], after: Sequence[Value]) -> list[AnyType]:
+    """``types`` of carried values as they enter a trip, with a dim that each trip makes anew wherever the trip ends
+    with another extent (``after``). The same list where nothing changes."""
+    out: list[AnyType] = []
+    for t, v in zip(types, after, strict=True):
+        if isinstance(t, TensorType) and isinstance(v.type, TensorType) and len(t.shape) == len(v.shape):
+            shape = [d if d == n or is_carried(d) else index.dim(builder.unique(f"{CARRIED}{v.name}_{k}"), 0, None)
+                     for k, (d, n) in enumerate(zip(t.shape, v.shape, strict=True))]
+            out.append(TensorType(t.dtype, tuple(map(index.as_dim, shape))))
+        else:
+            out.append(t)
+    return list(types) if out == list(types) else out
+
+
+CARRIED = "carried "  # how the name of a dim begins that each trip of a loop makes anew
+
+
+def is_carried(extent: Dim) -> bool:
+    """Is ``extent`` a dim that each trip of a loop makes anew?"""
+    atoms = index.dims_of(extent)
+    return len(atoms) == 1 and index.ix(extent) == index.var(atoms[0]) and atoms[0].name.startswith(CARRIED)
+
+
+def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value], outputs: Sequence[Value], made: list[Atom],
              ) -> list[AnyType]:
-    """Types of carried values: the same before, inside and after a trip."""
+    """Types of carried values: those of the body's inputs. ``made`` gains the dims that trips make."""
     out: list[AnyType] = []
     for first, inside, after in zip(initial, inputs, outputs, strict=True):
         if first is None:
             raise ModelError(f"carried value '{inside.name}' has no initial value", node=node.where())
         if isinstance(first.type, TensorType) and isinstance(after.type, TensorType):
             require(first.dtype is after.dtype, f"carried value '{inside.name}' changes from {first.type} to {after.type}", node)
-        if not first.type == inside.type == after.type:
-            raise UnsupportedError(f"carried value '{inside.name}' changes shape from {first.type} to {after.type}",
+        if not isinstance(inside.type, TensorType):
+            require(inside.type == after.type, f"carried value '{inside.name}' changes from {inside.type} to {after.type}", node)
+        elif len(inside.shape) != len(after.shape):
+            raise UnsupportedError(f"carried value '{inside.name}' changes rank from {first.type} to {after.type}",
                                    node=node.where())
-        out.append(first.type)
+        else:
+            made += [a for d in inside.shape if is_carried(d) for a in index.dims_of(d)]
+        out.append(inside.type)
     return out
 
 
@@ -86,7 +150,7 @@ def trip_count(builder: Builder, node: Node) -> Dim:
     if most is not None and _runs_through(builder, node):
         return most
     stem = next((v.name for v in node.outputs if v is not None), "loop")
-    return index.dim(builder.unique(f"trips_{stem}"), 0, most if isinstance(most, int) else None)
+    return index.dim(builder.unique(f"trips_{stem}"), 0, most)
 
 
 @type_rule("Loop")
@@ -97,24 +161,35 @@ def loop_types(builder: Builder, node: Node) -> Sequence[AnyType]:
     count = len(initial)
     require(len(body.inputs) == 2 + count and len(body.outputs) >= 1 + count,
             f"a Loop body of {len(body.inputs)} inputs and {len(body.outputs)} outputs for {count} carried values", node)
-    out = _carried(node, initial, body.inputs[2:], body.outputs[1:1 + count])
+    made: list[Atom] = []
+    out = _carried(node, initial, body.inputs[2:], body.outputs[1:1 + count], made)
     scanned = body.outputs[1 + count:]
     if scanned:
         trips = trip_count(builder, node)
         out += [_stacked(v, trips, 0, node) for v in scanned]
+        made += [a for a in index.dims_of(trips) if builder.known(node.inputs[0]) is None or not _runs_through(builder, node)]
+        made += _of_slices(body, scanned)
+    node.attrs[DIMS] = tuple(dict.fromkeys(made))  # type: ignore[index]
     return out
+
+
+def _of_slices(body: Graph, slices: Sequence[Value]) -> list[Atom]:
+    """Dims of scan outputs that a trip makes: the same in every trip."""
+    inner = inner_dims(body)
+    return [a for v in slices for a in v.dims() if a in inner]
 
 
 @type_rule("Scan")
 def scan_types(builder: Builder, node: Node) -> Sequence[AnyType]:
-    """States keep their types; every scan output gains the scanned extent at its axis."""
+    """States keep their types (extents may change); every scan output gains the scanned extent at its axis."""
     body = node.bodies["body"]
     scanned_count = int(node.attrs["num_scan_inputs"])
     count = len(node.inputs) - scanned_count
     require(scanned_count > 0 and count >= 0 and len(body.inputs) == len(node.inputs),
             f"a Scan body of {len(body.inputs)} inputs for {len(node.inputs)} values", node)
     require(len(body.outputs) >= count, "a Scan body yields fewer values than it has states", node)
-    out = _carried(node, node.inputs[:count], body.inputs[:count], body.outputs[:count])
+    made: list[Atom] = []
+    out = _carried(node, node.inputs[:count], body.inputs[:count], body.outputs[:count], made)
     axes = node.attrs.get("scan_input_axes", [0] * scanned_count)
     first = node.inputs[count]
     require(first is not None, "a scan input is missing", node)
@@ -122,4 +197,5 @@ def scan_types(builder: Builder, node: Node) -> Sequence[AnyType]:
     trips = first.shape[int(axes[0])]
     kept = body.outputs[count:]
     out_axes = node.attrs.get("scan_output_axes", [0] * len(kept))
+    node.attrs[DIMS] = tuple(dict.fromkeys([*made, *_of_slices(body, kept)]))  # type: ignore[index]
     return [*out, *(_stacked(v, trips, int(a), node) for v, a in zip(kept, out_axes, strict=True))]

@@ -5,27 +5,14 @@ from __future__ import annotations
 
 from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute, scan
-from aotgen.ir.expr import E, const, fn, ge0, guard, select
+from aotgen.ir.expr import E, const, ge0, guard
 from aotgen.ir.index import Ix
-from aotgen.ops.broadcast import flat_element
 from aotgen.ops.registry import Ctx, lowering
 
 
 @lowering("CumSum", "CumProd")
 def cumulative(ctx: Ctx, x: Def, axis: Def) -> Def:
-    """``exclusive``: element k leaves itself out (the first one is the identity). ``reverse``: from the end. An axis known
-    only at run time picks among the results along each."""
-    if not ctx.is_const(1):
-        along = [_along(ctx, x, a) for a in range(x.rank)]
-        chosen = flat_element(axis)
-
-        def pick(*i: Ix) -> E:
-            out = along[0][i]
-            for a in range(1, x.rank):
-                out = select(fn("or", chosen.eq(a), chosen.eq(a - x.rank)), along[a][i], out)
-            return out
-
-        return compute(x.shape, pick, x.dtype)
+    """``exclusive``: element k leaves itself out (the first one is the identity). ``reverse``: from the end."""
     where = ctx.values(1, "axis")
     if len(where) != 1 or not isinstance(where[0], int):
         raise ModelError(f"axis {where} is not one number")

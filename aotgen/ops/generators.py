@@ -4,22 +4,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import index
-from aotgen.ir.bounds import bound
-from aotgen.ir.define import Call, Def, call, compute
-from aotgen.ir.expr import E, all_, cast, const, ge0, ix_value, select
+from aotgen.ir.define import Def, compute
+from aotgen.ir.expr import E, all_, cast, const, fn, ge0, ix_value, select
+from aotgen.ir.graph import Node
 from aotgen.ir.index import Dim, Ix, as_dim, ix
-from aotgen.ir.interpret import Array, library
-from aotgen.ops.broadcast import replaced
-from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.broadcast import flat_element, replaced
+from aotgen.ops.extents import integer
+from aotgen.ops.registry import INTERNAL, Ctx, lowering, settles
 
-MOST = 2**31  # an extent is an int in generated code
+if TYPE_CHECKING:
+    from aotgen.ops.builder import Builder
 
 
 @lowering("ConstantOfShape")
@@ -32,16 +34,48 @@ def constant_of_shape(ctx: Ctx, shape: Def) -> Def:
     return compute(extents, lambda *_: const(value.reshape(-1)[0].item(), dtype.compute), dtype)
 
 
+@settles("Range")
+def settle_range(builder: Builder, node: Node) -> Node:
+    """An operand that is data makes the count data: it becomes a fourth operand. So do open dims of which nobody knows
+    whether they leave anything."""
+    known = [builder.known(v) for v in node.inputs]
+    if all(c is not None and c.dims is None for c in known):
+        return node
+    if all(c is not None for c in known):
+        lo, hi, step = ((c.dims or [int(c.load().ravel()[0])])[0] for c in known if c is not None)
+        span = ix(hi) - lo
+        if isinstance(step, int) and step != 0 and (index.nonneg(span) or index.nonneg(-span)):
+            return node
+    count = integer(builder, "RangeCount", node.inputs)
+    return replace(node, inputs=(*node.inputs, builder.extents(count, "range")))
+
+
+@lowering("RangeCount", domain=INTERNAL)
+def range_count(ctx: Ctx, start: Def, limit: Def, delta: Def) -> Def:
+    """i64[1]: ceil((limit - start) / delta), at least 0; 0 for a step of 0."""
+    a, b, step = map(flat_element, (start, limit, delta))
+    if start.dtype.is_float:
+        a, b, step = (cast(e, "f64") for e in (a, b, step))
+        count = cast(fn("ceil", (b - a) / step), "i64")
+    else:
+        a, b, step = (cast(e, "i64") for e in (a, b, step))
+        whole = fn("div", b - a, step)
+        left = (b - a) - whole * step
+        rounds_up = fn("and", fn("not", left.eq(0)), (left < 0).eq(step < 0))
+        count = whole + cast(rounds_up, "i64")
+    return compute((1,), lambda _: fn("max", select(step.eq(0), const(0, "i64"), count), const(0, "i64")))
+
+
 @lowering("Range")
-def range_(ctx: Ctx, start: Def, limit: Def, delta: Def) -> Def:
-    """start, start + delta, ... before limit. The count is known, a polynomial of open dims, or data."""
-    if not all(ctx.is_const(k) for k in range(3)):
-        return _range_from_data(ctx, start, limit, delta)
+def range_(ctx: Ctx, start: Def, limit: Def, delta: Def, count: Def | None = None) -> Def:
+    """start, start + delta, ... before limit. The number of them is known, a polynomial of open dims, or ``count``."""
+    if count is not None:
+        kind, first, by = start.dtype.compute, flat_element(start), flat_element(delta)
+        return compute(ctx.values(3, "count"), lambda k: first + cast(ix_value(k), kind) * by, start.dtype)
     if start.dtype.is_float:
         a, b, s = (float(np.asarray(ctx.const(k)).reshape(-1)[0]) for k in range(3))
-        count = max(0, math.ceil((b - a) / s))
-        kind = start.dtype.compute
-        return compute((count,), lambda k: cast(ix_value(k), kind) * s + a, start.dtype)
+        steps, kind = max(0, math.ceil((b - a) / s)), start.dtype.compute
+        return compute((steps,), lambda k: cast(ix_value(k), kind) * s + a, start.dtype)
     lo, hi, step = (ctx.values(k, name)[0] for k, name in enumerate(("start", "limit", "delta")))
     if not isinstance(step, int):
         raise ctx.refuse(f"Range with a step of {step}", "fix that dim with --dim")
@@ -60,28 +94,12 @@ def _count(ctx: Ctx, lo: Dim, hi: Dim, step: int) -> Dim:
     return as_dim((span + abs(step) - 1) // abs(step))
 
 
-def _range_from_data(ctx: Ctx, *operands: Def) -> Def:
-    dtype = operands[0].dtype
-    most = 1 << dtype.bits if dtype.is_integer and dtype.bits <= 16 else None
-    return call("library", "range", operands, [((data_dim(ctx, 0, most),), dtype)])[0]
-
-
 def data_dim(ctx: Ctx, low: int = 0, high: Dim | None = None, tag: str = "") -> Ix:
     """An extent known only when the node has run. Named by the node's operands, so each lowering of the node (and of
-    an equal node) gives the same one. ``high``: the largest it can be; where that has no bound either, the dim has
-    none, and no library can be made (``lower/library.py`` says so)."""
+    an equal node) gives the same one. ``high``: the largest it can be, None where nothing bounds it."""
     operands = ",".join(v.name if v is not None else "" for v in ctx.node.inputs)
     attrs = "".join(f",{k}={v}" for k, v in sorted(ctx.node.attrs.items()))
-    most = None if high is None else bound(high)
-    known = isinstance(most, int) and most < MOST
-    return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, int(most) if known else None)  # type: ignore
-
-
-@library("range")
-def _range_reference(c: Call, args: Sequence[Array]) -> list[Array]:
-    start, limit, delta = (np.asarray(a).reshape(-1)[0] for a in args)
-    count = max(0, math.ceil((limit - start) / delta))
-    return [start + np.arange(count).astype(args[0].dtype) * delta]
+    return index.dim(f"{ctx.node.op.lower()}{tag}({operands}{attrs})", low, high)
 
 
 @lowering("EyeLike")

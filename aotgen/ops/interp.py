@@ -50,6 +50,7 @@ class _Runner:
         self.wide = wide
         self.dims: dict[str, int] = {}
         self.lowered: dict[Any, tuple[list[Def | None], tuple[Def | None, ...]]] = {}
+        self.fresh: set[str] = set()  # extents that a node has just made
         self.known: dict[Value, Constant] = {}
         self.loaded: dict[Constant, Array] = {}
 
@@ -68,6 +69,8 @@ class _Runner:
                 if out is not None:
                     env[out] = a
                     found |= self.bind(out, a)
+            found |= self.fresh
+            self.fresh = set()
             for v, names in sizes.items():  # contents that follow from an extent just made
                 if names & found and names <= self.dims.keys():
                     env[v] = self.contents(graph.constants[v])
@@ -95,8 +98,9 @@ class _Runner:
 
     # -- nodes
     def node(self, node: Node, env: Env) -> Sequence[Array]:
-        if node.domain == "" and node.op in CONTROL:
-            return CONTROL[node.op](self, node, env)
+        region = CONTROL.get((node.domain, node.op))
+        if region is not None:
+            return region(self, node, env)
         if COMPOSITE in node.bodies:
             made = iter(self.graph(node.bodies[COMPOSITE], ChainMap({}, env)))
             return [np.zeros(0) if v is None else next(made) for v in node.outputs]
@@ -210,5 +214,16 @@ def _stacked(parts: list[Array], v: Value, axis: int, run: _Runner) -> Array:
     return np.zeros(shape, v.dtype.numpy)
 
 
+def _extents(run: _Runner, node: Node, env: Env) -> Sequence[Array]:
+    """The node's dims are the elements of its operand."""
+    assert node.inputs[0] is not None
+    values = env[node.inputs[0]]
+    made = {a.name: int(n) for a, n in zip(node.attrs[registry.DIMS], values, strict=True)}
+    run.dims.update(made)
+    run.fresh |= made.keys()
+    return [values]
+
+
 Region = Callable[[_Runner, Node, Env], Sequence[Array]]
-CONTROL: dict[str, Region] = {"If": _if, "Loop": _loop, "Scan": _scan}
+CONTROL: dict[registry.Key, Region] = {("", "If"): _if, ("", "Loop"): _loop, ("", "Scan"): _scan,
+                                       (registry.INTERNAL, "Extents"): _extents}

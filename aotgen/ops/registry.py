@@ -30,6 +30,8 @@ from aotgen.ir.index import Dim
 
 Lowering = Callable[..., Any]
 Key = tuple[str, str]
+DIMS = "dims"  # the attribute of a node that makes extents: their dims
+INTERNAL = "aotgen"  # the domain of operators that only the compiler adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class OpDef:
 
 
 TABLE: dict[Key, OpDef] = {}
+SETTLE: dict[Key, Lowering] = {}  # what is done about operands that must be known and are data
 
 
 def find(op: str, domain: str = "") -> OpDef | None:
@@ -74,6 +77,18 @@ def expansion(*names: str, domain: str = "", whole: bool = False) -> Callable[[L
     def add(f: Lowering) -> Lowering:
         for name in names:
             _register(OpDef(name, domain, expand=f, whole=whole))
+        return f
+
+    return add
+
+
+def settles(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+    """Register ``f(builder, node) -> Node``: the node to add instead where operands that must be known are computed from
+    input data. ``builder.extents`` turns such an operand into dims that the run makes."""
+
+    def add(f: Lowering) -> Lowering:
+        for name in names:
+            SETTLE[(domain, name)] = f
         return f
 
     return add

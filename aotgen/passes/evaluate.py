@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aotgen.ir import define, interpret
 from aotgen.ir.graph import Constant, Node, TensorType, Value
 from aotgen.ops import registry
-from aotgen.ops.registry import Ctx
+from aotgen.ops.registry import DIMS, Ctx
 
 Array = NDArray[Any]
 
@@ -94,7 +94,7 @@ def is_deterministic(node: Node) -> bool:
 def is_foldable(node: Node) -> bool:
     """May the node be computed at compile time once its operands are known?"""
     row = registry.find(node.op, node.domain)
-    return (row is not None and row.lower is not None and not node.bodies and is_deterministic(node)
+    return (row is not None and row.lower is not None and not node.bodies and is_deterministic(node) and DIMS not in node.attrs
             and all(_fixed(v) for v in (*node.inputs, *node.outputs) if v is not None))
 
 

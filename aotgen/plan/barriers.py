@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from aotgen.ir.program import Buffer, If, LibraryCall, Loop, Program, Step, reads
+from aotgen.ir.program import Buffer, If, Loop, Program, Step, Take, reads
 from aotgen.plan.liveness import accesses
 from aotgen.plan.memory import MemoryPlan
 
@@ -44,8 +44,8 @@ def _visit(steps: Sequence[Step], memory: MemoryPlan, out: dict[Step, str], head
             read, written = {}, {}
         read.update(dict.fromkeys(r, step))
         written.update(dict.fromkeys(w, step))
-        if isinstance(step, LibraryCall) and step.extents:  # it ends in a barrier, and threads read what it made
-            read, written = {t.buffer: step for _, t in step.extents}, {}
+        if isinstance(step, Take):  # it ends in a barrier of its own
+            read, written = {}, {}
         after_region = region
         seen = {t.buffer: step for t in reads(step)}
         if isinstance(step, If):

@@ -17,8 +17,10 @@ from aotgen.ir.expr import loads_of
 from aotgen.ir.index import Atom, Ix
 from aotgen.ir.program import (
     Buffer,
+    Check,
     Copy,
     Epilogue,
+    Extents,
     Fill,
     If,
     KernelCall,
@@ -29,6 +31,8 @@ from aotgen.ir.program import (
     Refuse,
     Step,
     Stmt,
+    Swap,
+    Take,
     Tensor,
     reads,
     writes,
@@ -147,15 +151,16 @@ def _renamed(step: Step, renamed: Mapping[Buffer, Buffer]) -> Step:
             inputs=tuple(map(one, step.inputs)),
             outputs=tuple(map(one, step.outputs)),
             scratch=maybe(step.scratch),
-            extents=tuple((a, one(t)) for a, t in step.extents),
         )
+    if isinstance(step, Extents):
+        return replace(step, made=tuple((a, one(t) if isinstance(t, Tensor) else t) for a, t in step.made))
     if isinstance(step, Fill):
         return replace(step, tensor=one(step.tensor))
     if isinstance(step, Copy):
         return replace(step, dst=one(step.dst), src=one(step.src))
     if isinstance(step, If):
         return replace(step, cond=one(step.cond), then_steps=body(step.then_steps), else_steps=body(step.else_steps))
-    if isinstance(step, Refuse):
+    if isinstance(step, (Refuse, Check, Take, Swap)):  # only buffers of the workspace are renamed
         return step
     trips = one(step.trips) if isinstance(step.trips, Tensor) else step.trips
     return replace(

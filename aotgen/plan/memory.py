@@ -57,7 +57,7 @@ def plan_memory(program: Program) -> MemoryPlan:
     spans = live_ranges(program)
     sizes = {b: bytes_of(b) for b in spans}
     atoms = sorted({a for n in sizes.values() for a in index.dims_of(n)}, key=lambda a: a.name)
-    largest = {a: a.hi if a.hi is not None else max(UNBOUNDED, _lowest(a)) for a in atoms}
+    largest = {a: a.hi if isinstance(a.hi, int) else max(UNBOUNDED, _lowest(a)) for a in atoms}
     known = {b: at_dims(n, largest) for b, n in sizes.items()}
     offsets, size = place(spans, known)
     stack = _stack(spans, offsets) if atoms else {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aotgen.ir.program import Program, Step
+from aotgen.ir.program import Buffer, Program, Step, Take
 from aotgen.plan import barriers, inplace, memory, order, weights
 from aotgen.plan.memory import MemoryPlan
 from aotgen.plan.weights import WeightsPlan
@@ -15,12 +15,14 @@ from aotgen.plan.weights import WeightsPlan
 @dataclass(frozen=True, slots=True)
 class Planned:
     """``program``: steps in their final order, buffers merged where a result takes over a dying operand.
-    ``barriers``: for each step the reason why every thread must wait before it, absent where none need wait."""
+    ``barriers``: for each step the reason why every thread must wait before it, absent where none need wait. ``slots``: the
+    buffers that a run takes from its pool, numbered."""
 
     program: Program
     memory: MemoryPlan
     weights: WeightsPlan
     barriers: Mapping[Step, str]
+    slots: Mapping[Buffer, int]
 
 
 def plan(program: Program) -> Planned:
@@ -28,4 +30,6 @@ def plan(program: Program) -> Planned:
     program = order.reorder(program)
     program = inplace.take_over(program)
     arena = memory.plan_memory(program)
-    return Planned(program, arena, weights.plan_weights(program), barriers.plan_barriers(program, arena))
+    taken = dict.fromkeys(s.tensor.buffer for s in program.walk() if isinstance(s, Take))
+    slots = {b: k for k, b in enumerate(taken)}
+    return Planned(program, arena, weights.plan_weights(program), barriers.plan_barriers(program, arena), slots)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from aotgen.ir import expr, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.index import Dim
 from aotgen.ir.program import Copy, If, KernelCall, Loop, LoopNest, Program, Step
 
@@ -74,7 +75,7 @@ def _nest(nest: LoopNest) -> float | None:
 
 def _largest(d: Dim) -> float | None:
     """The value of an extent at every dim's upper bound; None where one has none."""
-    dims = {a for a in index.ix(d).walk() if a.kind in ("dim", "var")}
-    if any(a.kind == "var" or a.hi is None for a in dims):
+    if any(a.kind == "var" for a in index.ix(d).walk()):
         return None
-    return float(index.ix(d).evaluate({a: a.hi for a in dims}))
+    most = bound(d)
+    return float(most) if isinstance(most, int) else None

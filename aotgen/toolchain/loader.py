@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def aligned(size: int) -> NDArray[np.uint8]:
     return raw[start : start + size]
 
 
+def _owned(ports: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """The member that holds what the results own, where they own anything."""
+    return [("owned", ctypes.c_void_p)] if any(p.get("owned") for p in ports) else []
+
+
 def _fields(port: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The members of one port: its pointer, and its shape where a run decides it."""
     shape = [(port["shape_member"], ctypes.c_int64 * len(port["shape"]))] if "shape_member" in port else []
@@ -69,7 +74,7 @@ class Library:
 
         ports = self.manifest["inputs"], self.manifest["outputs"]
         self._Inputs, self._Outputs = (
-            struct(kind, [field for p in rows for field in _fields(p)] or [("unused", ctypes.c_void_p)])
+            struct(kind, [field for p in rows for field in _fields(p)] + _owned(rows) or [("unused", ctypes.c_void_p)])
             for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True)
         )
         fields = [
@@ -168,6 +173,9 @@ class Library:
         bound, kept = self._bind_inputs(call, inputs)
         results, outputs = self._Outputs(), Arrays()
         for n, port in enumerate(self.manifest["outputs"]):
+            if port.get("owned"):
+                outputs[port["name"]] = np.zeros(0, dtypes.of(port["dtype"]).numpy)
+                continue
             shape, dtype = self._shape("output", call, n), dtypes.of(port["dtype"]).numpy
             nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
             outputs[port["name"]] = aligned(nbytes).view(dtype).reshape(shape)
@@ -193,8 +201,9 @@ class Prepared:
         self._structs = inputs, outputs, call
         self._at = tuple(ctypes.addressof(block) for block in self._structs)
         self._run = library._function("run")
-        ports = [p for p in library.manifest["outputs"] if "shape_member" in p]
-        self._open = [(p, arrays[p["name"]].reshape(-1)) for p in ports]
+        ports = library.manifest["outputs"]
+        self._open = [(p, arrays[p["name"]].reshape(-1)) for p in ports if "shape_member" in p and not p.get("owned")]
+        self._owned = [p for p in ports if p.get("owned")]
 
     def run(self) -> None:
         """One inference. Raises RunError when the library refuses."""
@@ -204,6 +213,17 @@ class Prepared:
             raise self._library.refusal(status)
         if self._open:
             self._cut()
+        if self._owned:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Copy what the run made room for itself, and give it back."""
+        for port in self._owned:
+            shape = tuple(getattr(self._structs[1], port["shape_member"]))
+            array = np.zeros(shape, dtypes.of(port["dtype"]).numpy)
+            ctypes.memmove(array.ctypes.data, getattr(self._structs[1], port["member"]) or 0, array.nbytes)
+            self.outputs[port["name"]] = array
+        self._library._function("release")(*self._args[1:])
 
     def _cut(self) -> None:
         """Show of each output as much as the run said there is."""
@@ -214,7 +234,7 @@ class Prepared:
     def time(self, runs: int) -> list[float]:
         """Seconds of each of ``runs`` inferences. Raises RunError when the library refuses."""
         runner = self._library._runner
-        if runner:
+        if runner and not self._owned:
             try:
                 return [ns * 1e-9 for ns in runner.time(*self._at, 0, runs)]
             except RuntimeError:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: 0BSD
 //
 // selection.h: whole ONNX operators whose result's extent depends on data: NonZero, Compress, TopK
-// with a run-time k, Slice with run-time bounds, Range, NonMaxSuppression, Unique.
+// with a run-time k, Slice with run-time bounds, NonMaxSuppression, Unique.
 //
 // Shapes      as in library.h. `counts` receives the extents that are data, one each, never more
 //             than the bound that the caller's buffers are made for.
@@ -147,22 +147,6 @@ template <class T, class I>
                                          const I* steps, T* y, int64_t* counts, int rank,
                                          const Sizes& dims, int cut, int tid, int) {
   if (tid == 0) slice_axes(x, begins, ends, axes, steps, y, counts, rank, dims, cut);
-}
-
-// ------------------------------------------------------------------------------------------- Range
-
-// Integers begin, begin + step, ... before end: y [counts[0]], at most `most`; a step of 0 makes
-// none. T has at most 32 bits.
-template <class T>
-[[maybe_unused]] inline void range_of(const T* begin, const T* end, const T* step, T* y,
-                                      int64_t* counts, int64_t most, int tid, int) {
-  if (tid != 0) return;
-  const int64_t by = static_cast<int64_t>(*step), from = static_cast<int64_t>(*begin);
-  const int64_t span = (static_cast<int64_t>(*end) - from) * (by < 0 ? -1 : 1);
-  const int64_t pace = by < 0 ? -by : by;
-  counts[0] = pace == 0 ? 0 : between(0, (span + pace - 1) / pace, most);
-  if (span <= 0) counts[0] = 0;
-  for (int64_t i = 0; i < counts[0]; ++i) y[i] = static_cast<T>(from + i * by);
 }
 
 // ------------------------------------------------------------------------------- NonMaxSuppression
