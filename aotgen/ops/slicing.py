@@ -139,9 +139,10 @@ def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
     d = x.shape[axis]
     if ctx.given(1) or ctx.has("split"):
         parts = [as_dim(v) for v in (ctx.values(1, "split") if ctx.given(1) else ctx.attr_ints("split"))]
-        if isinstance(d, int) and d != sum(parts):
+        total = as_dim(sum(parts, ix(0)))
+        if isinstance(d, int) and isinstance(total, int) and d != total:
             raise ModelError(f"parts {parts} do not add up to {d}")
-        facts.assume_equal(d, index.as_dim(sum(parts, ix(0))))
+        facts.assume_equal(d, total)
     else:
         parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
     out, begin = [], ix(0)

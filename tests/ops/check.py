@@ -18,7 +18,7 @@ import aotgen.ops  # noqa: F401  (registers every operator)
 from aotgen.core import dtypes
 from aotgen.ir import define, expr, interpret
 from aotgen.ir.graph import Constant, Graph, TensorType, Value
-from aotgen.ops import registry
+from aotgen.ops import interp, registry
 from aotgen.ops.builder import Builder
 from aotgen.ops.registry import Ctx
 
@@ -37,7 +37,11 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def run_graph(graph: Graph, feeds: Mapping[Value, Array], dims: Mapping[str, int] | None = None) -> list[Array]:
-    """Outputs of a Graph without bodies: the Defs of all its nodes, interpreted."""
+    """Outputs of a Graph without bodies: the Defs of all its nodes, interpreted together; where nodes make extents, node
+    by node."""
+    if any(registry.DIMS in node.attrs for node in graph.nodes):
+        done = interp.run_graph(graph, {v.name: a for v, a in feeds.items()})
+        return [done[v.name] for v in graph.outputs]
     defs: dict[Value, define.Def] = {}
     contents: dict[define.Def, Array] = {}
     symbolic: list[tuple[define.Def, Constant]] = []
