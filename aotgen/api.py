@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -42,7 +41,7 @@ class Model:
     def __call__(self, inputs: Mapping[str, NDArray[Any]], *, threads: int | None = None) -> dict[str, NDArray[Any]]:
         """Run once: input arrays by name (dtype and shape as the model says) to output arrays by name. Raises UsageError
         for a missing or ill-typed input."""
-        return self.library.run({k: np.asarray(v) for k, v in inputs.items()}, threads=threads or 0)
+        return self.library.run(inputs, threads=threads or 0)
 
 
 def compile(model: str | Path | onnx.ModelProto, out: str | Path | None = None, *, target: str = "cpu:native",

@@ -38,8 +38,10 @@ struct Pool {
   void (*give)(void* context, void* block);
   Slot* slots;
   int count;
-  Block* text;  // the newest block that text() fills, chained to those before it
+  Block* text;   // the newest block that text() fills, chained to those before it
   int64_t used;  // bytes of it
+  void* cells;   // the tensors of sequences, see sequence.h: each begins with a pointer to the next
+  int failed;    // why the run must end with a status, 0: it need not
 };
 
 [[maybe_unused]] inline void* pool_malloc(void*, size_t size) { return malloc(size); }
@@ -144,6 +146,12 @@ struct Pool {
 
 /// Gives back what nothing owns.
 [[maybe_unused]] inline void settle(Pool& pool) {
+  for (void* cell = pool.cells; cell != nullptr;) {
+    void* const next = *static_cast<void**>(cell);
+    pool.give(pool.context, block_of(cell)->raw);
+    cell = next;
+  }
+  pool.cells = nullptr;
   for (int k = 0; k < pool.count; ++k) give_slot(pool, k);
   give_chain(pool, pool.text);
   pool.text = nullptr;

@@ -92,6 +92,10 @@ f32, f64, i32, i64, u32, u64 = (BY_NAME[n] for n in ("f32", "f64", "i32", "i64",
 boolean, u8, i8, f16, bf16, string = (BY_NAME[n] for n in ("bool", "u8", "i8", "f16", "bf16", "string"))
 
 
+# No element type: the handle of a sequence or an optional, which is a slot of a run's pool.
+sequence = _row("sequence", 0, np.object_, 64, "q", "sequence", "void")
+
+
 def of(key: str | int | np.dtype[np.generic] | DType) -> DType:
     """The row for one of our names, an ONNX enum or a NumPy dtype. Raises KeyError when there is none."""
     if isinstance(key, DType):

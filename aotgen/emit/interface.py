@@ -12,6 +12,7 @@ from aotgen.emit import names
 from aotgen.emit.text import clean_comment
 from aotgen.ir import index
 from aotgen.ir.bounds import bound
+from aotgen.ir.graph import OptionalType, SequenceType
 from aotgen.ir.index import Atom, Dim
 from aotgen.ir.program import Buffer, Port, Program
 
@@ -37,6 +38,9 @@ class PortRow:
     literal: str
     by_data: tuple[str, ...] = ()  # what the extents are once it has run, where a run makes one of them
     slot: int = -1  # of the pool, where a run makes room for it
+    holds: str = ""  # "sequence", "optional", "optional_sequence": then the row is about the tensors in it
+    code: int = 0  # ONNX's number of its element type
+    rank: int = 0  # -1: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,11 @@ class Interface:
     def owning(self) -> bool:
         """Do results own memory that the caller gives back?"""
         return any(r.slot >= 0 for r in self.outputs)
+
+    @property
+    def uses_lists(self) -> bool:
+        """Are there sequences or optionals among the ports?"""
+        return any(r.holds for r in (*self.inputs, *self.outputs))
 
     @property
     def dims_error(self) -> str:
@@ -134,7 +143,25 @@ def _largest(value: Dim, made: Sequence[Atom]) -> Dim:
     return -1 if most is None else most
 
 
+def _holds(t: SequenceType | OptionalType) -> str:
+    if isinstance(t, SequenceType):
+        return "sequence"
+    return "optional_sequence" if t.holds_sequence else "optional"
+
+
+def _list_port(p: Port, t: SequenceType | OptionalType, member: str, slot: int) -> PortRow:
+    """A sequence or optional: an array of tensors, each with its own shape."""
+    inner = t.element if isinstance(t, OptionalType) else t
+    shape = tuple(-1 if d is None else d for d in inner.shape or ())
+    note = comment(f"{t}" if member == p.name else f"{t} {p.name}")
+    return PortRow(p.name, member, inner.dtype.c, inner.dtype.name, inner.dtype.bytes, shape, (), "0", 0, note, literal(p.name),
+                   (), slot, _holds(t), inner.dtype.onnx,
+                   -1 if inner.shape is None else len(inner.shape))
+
+
 def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> PortRow:
+    if isinstance(p.type, (SequenceType, OptionalType)):
+        return _list_port(p, p.type, member, slot)
     t = p.tensor
     if len(t.shape) > MAX_RANK:
         raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)

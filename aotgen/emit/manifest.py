@@ -148,6 +148,8 @@ def _options(options: CompileOptions) -> dict[str, Any]:
 def _port(r: PortRow) -> dict[str, Any]:
     row = {"name": r.name, "member": r.member, "dtype": r.dtype, "shape": list(r.shape)}
     row |= {"shape_member": f"{r.member}_shape"} if r.by_data else {}
+    if r.holds:
+        return row | {"holds": r.holds, "type": r.code, "shape": list(r.shape) if r.rank >= 0 else None}
     return row | ({"owned": True} if r.slot >= 0 else {})
 
 

@@ -126,7 +126,8 @@ def _fill(
     values = _values(planned, face, options, target, units, weights, provenance, build)
     texts = {f"src/{face.name}_{s}.cpp": u.text for (s, _), u in zip(isas, units, strict=True)}
     used = {h for u in units for h in u.headers}
-    runtime = ("cpu_features.h", TEAMS[options.threading], *(("pool.h",) if face.uses_pool else ()))
+    runtime = ("cpu_features.h", TEAMS[options.threading], *(("pool.h",) if face.uses_pool else ()),
+               *(("sequence_port.h",) if face.uses_lists else ()))
     copied = headers.closure(sorted({*used, *runtime}), target.name, options.kernel_dirs)
     texts |= {f"src/{n}": text for n, text in copied.items()}
     for template, path in _TEMPLATES.items():
@@ -151,6 +152,12 @@ _TEMPLATES = {
     "CMakeLists.txt.j2": "CMakeLists.txt",
     "main.c.j2": "example/main.c",
 }
+
+
+def _guarded(header: str, guard: str) -> str:
+    """What stands between the guards of a runtime header, for the public one."""
+    text = (_paths.data("runtime") / header).read_text("utf-8")
+    return text[text.index(f"#ifndef {guard}") :].rstrip()
 
 
 def _standard_threads(planned: Planned, options: CompileOptions) -> str:
@@ -189,7 +196,8 @@ def _values(
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,
-        "refuses": any(isinstance(s, (Refuse, Check, Extents, Take)) for s in planned.program.walk()),
+        "tensor_abi": _guarded("tensor_abi.h", "AOTGEN_TENSOR"),
+        "refuses": face.uses_pool or any(isinstance(s, (Refuse, Check, Extents, Take)) for s in planned.program.walk()),
         "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.
         "isas": [

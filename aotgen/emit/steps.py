@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
 from aotgen.emit import dims as dims_text
 from aotgen.emit import halo
@@ -153,7 +154,9 @@ class StepWriter:
         self.headers[step.header] = None
         args = [self.storage.at_origin(t) for t in (*step.inputs, *step.outputs)]
         args += [_argument(v) for _, v in step.params]
-        if step.scratch is None:
+        if any(t.dtype is dtypes.sequence for t in (*step.inputs, *step.outputs)):
+            text.line(f"if (tid == 0) {step.function}({', '.join(('pool', *args))});")
+        elif step.scratch is None:
             text.line(f"{step.function}({', '.join((*args, 'tid', 'nt'))});")
         else:
             args += ["0", "1", self.storage.at_base(step.scratch)]
@@ -195,6 +198,9 @@ class StepWriter:
         buffers = step.a.buffer, step.b.buffer
         a, b = (self.storage.names[x] for x in buffers)
         i, j = (self.storage.planned.slots[x] for x in buffers)
+        if step.a.dtype is dtypes.sequence:
+            text.line(f"if (tid == 0) swap_slots(pool, {i}, {j});")
+            return
         body = text.block()
         body.line(f"{step.a.dtype.c}* const was = {a};")
         body.line(f"{a} = {b};")
@@ -231,7 +237,10 @@ class StepWriter:
     def _copy(self, step: Copy, text: Text) -> None:
         dst, src = self.storage.at_base(step.dst), self.storage.at_base(step.src)
         size = index.as_dim(index.ix(step.dst.layout.size) * step.dst.dtype.bytes)
-        if dst == src:
+        if step.dst.dtype is dtypes.sequence:
+            text.line(f"if (tid == 0) sequence_copy(pool, {src}, {dst});")
+            self.headers["sequence.h"] = None
+        elif dst == src:
             text.comment("already there")
         elif isinstance(size, int) and size <= SMALL_COPY:
             text.line(f"if (tid == 0) __builtin_memmove({dst}, {src}, {size});")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aotgen.core import dtypes
 from aotgen.emit.dims import spell
 from aotgen.emit.interface import Interface
 from aotgen.emit.names import NameTable
@@ -51,6 +52,8 @@ class Storage:
     def declare(self, text: Text, buffers: Iterable[Buffer] | None = None) -> None:
         """A declaration for every buffer used."""
         for b in self.names if buffers is None else buffers:
+            if b.dtype is dtypes.sequence:
+                continue
             const = "" if b in self.written else "const "
             fixed = "" if b in self.swapped else "const "
             text.line(f"{const}{b.dtype.c}* {fixed}{self.names[b]} = {self._place(b, const)};")
@@ -69,6 +72,8 @@ class Storage:
 
     def pointer(self, t: Tensor, base: Dim) -> str:
         """The buffer of ``t`` plus ``base`` elements."""
+        if t.dtype is dtypes.sequence:
+            return str(self.planned.slots[t.buffer])
         name = self.names[t.buffer]
         return name if base == 0 else f"{name} + {spell(base)}"
 

@@ -85,14 +85,22 @@ def type_of(proto: TypeProto) -> AnyType:
         t = proto.tensor_type
         return TensorType(dtype_of(t.elem_type), tuple(int(d.dim_value) for d in t.shape.dim))
     if kind == "sequence_type":
-        element = type_of(proto.sequence_type.elem_type)
-        assert isinstance(element, TensorType)
-        return SequenceType(element)
+        return SequenceType(*_element(proto.sequence_type.elem_type))
     if kind == "optional_type":
-        inner = type_of(proto.optional_type.elem_type)
-        assert not isinstance(inner, OptionalType)
-        return OptionalType(inner)
+        inner = proto.optional_type.elem_type
+        if inner.HasField("sequence_type"):
+            return OptionalType(SequenceType(*_element(inner.sequence_type.elem_type)), True)
+        return OptionalType(SequenceType(*_element(inner)))
     raise UnsupportedError(f"values of {kind or 'unknown'} are not supported")
+
+
+def _element(proto: TypeProto) -> tuple[dtypes.DType, tuple[int | None, ...] | None]:
+    """Element type and shape of the tensors in a sequence or optional: what is not a number differs from one to the next."""
+    if not proto.HasField("tensor_type"):
+        raise UnsupportedError("sequences and optionals of anything but tensors are not supported")
+    t = proto.tensor_type
+    dims = tuple(int(d.dim_value) if d.HasField("dim_value") else None for d in t.shape.dim)
+    return dtype_of(t.elem_type), dims if t.HasField("shape") else None
 
 
 def dtype_of(elem_type: int) -> dtypes.DType:

@@ -159,7 +159,10 @@ def type_name(t: AnyType | None) -> str:
         return "unknown"
     if isinstance(t, TensorType):
         return f"tensor({dtype_name(t.dtype)})"
-    return f"{'seq' if isinstance(t, SequenceType) else 'optional'}({type_name(t.element)})"
+    if isinstance(t, SequenceType):
+        return f"seq(tensor({dtype_name(t.dtype)}))"
+    inner = type_name(t.element)
+    return f"optional({inner if t.holds_sequence else inner[4:-1]})"
 
 
 @lru_cache(maxsize=64)

@@ -15,9 +15,9 @@ import onnx
 
 from aotgen.core.errors import ModelError, UnsupportedError, UsageError
 from aotgen.core.options import CompileOptions
-from aotgen.frontend.attributes import dtype_of
+from aotgen.frontend.attributes import dtype_of, type_of
 from aotgen.ir import index
-from aotgen.ir.graph import AnyType, OptionalType, SequenceType, TensorType
+from aotgen.ir.graph import AnyType, TensorType
 from aotgen.ir.index import Dim
 
 _ARITHMETIC: dict[type, Callable[[index.Ix, index.Ix], index.Ix]] = {
@@ -136,14 +136,8 @@ class _Binder:
         kind = proto.WhichOneof("value")
         if kind == "tensor_type":
             return TensorType(dtype_of(proto.tensor_type.elem_type), self._shape(info))
-        if kind == "sequence_type":
-            element = self._type(info, proto.sequence_type.elem_type)
-            if isinstance(element, TensorType):
-                return SequenceType(element)
-        if kind == "optional_type":
-            inner = self._type(info, proto.optional_type.elem_type)
-            if not isinstance(inner, OptionalType):
-                return OptionalType(inner)
+        if kind in ("sequence_type", "optional_type"):
+            return type_of(proto)
         raise UnsupportedError(f"inputs of {kind or 'unknown type'} are not supported")
 
     def _shape(self, info: onnx.ValueInfoProto) -> tuple[Dim, ...]:

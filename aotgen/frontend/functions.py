@@ -76,13 +76,10 @@ def type_proto(t: AnyType) -> TypeProto:
         return helper.make_tensor_type_proto(
             t.dtype.onnx, [d if isinstance(d, int) else str(d) for d in t.shape]
         )
-    if t.element is None:
-        return TypeProto()
-    inner = type_proto(t.element)
     if isinstance(t, SequenceType):
-        return helper.make_sequence_type_proto(inner)
-    assert isinstance(t, OptionalType)
-    return helper.make_optional_type_proto(inner)
+        return helper.make_sequence_type_proto(helper.make_tensor_type_proto(t.dtype.onnx, t.shape))
+    inner = type_proto(t.element)
+    return helper.make_optional_type_proto(inner if t.holds_sequence else inner.sequence_type.elem_type)
 
 
 def _proto_of(draft: Draft) -> NodeProto:

@@ -301,6 +301,8 @@ def _fold_small(b: Builder, node: Node) -> None:
     outputs = [v for v in node.outputs if v is not None]
     if node.bodies or not node.inputs or not all(_countable(v) for v in outputs) or not is_deterministic(node):
         return
+    if registry.DIMS in node.attrs:
+        return
     if registry.find(node.op, node.domain) is None:
         return
     known = {v: c for v in node.inputs if v is not None and (c := b.known(v)) is not None}
@@ -313,5 +315,7 @@ def _fold_small(b: Builder, node: Node) -> None:
 
 
 def _countable(v: Value) -> bool:
+    if not isinstance(v.type, TensorType):
+        return False
     size = int(np.prod([d if isinstance(d, int) else KNOWN_LIMIT + 1 for d in v.shape], dtype=np.int64))
     return size <= KNOWN_LIMIT and v.dtype is not dtypes.string

@@ -29,22 +29,27 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True)
 class SequenceType:
-    """A list of values of one element type."""
+    """A list of tensors of one element type. ``shape``: an extent that differs between them, or may, is None; None where
+    not even their rank is known. ``empty``: there is none of them yet, so nothing is said of their shape."""
 
-    element: TensorType | None
+    dtype: DType
+    shape: tuple[int | None, ...] | None = None
+    empty: bool = False
 
     def __repr__(self) -> str:
-        return f"seq({self.element})"
+        dims = "?" if self.shape is None else ",".join("?" if d is None else str(d) for d in self.shape)
+        return f"seq({self.dtype}[{'' if self.empty else dims}])"
 
 
 @dataclass(frozen=True, slots=True)
 class OptionalType:
-    """A value that may be absent."""
+    """A value that may be absent: a tensor (described as that of a sequence is), or a sequence."""
 
-    element: TensorType | SequenceType | None
+    element: SequenceType
+    holds_sequence: bool = False
 
     def __repr__(self) -> str:
-        return f"optional({self.element})"
+        return f"optional({self.element if self.holds_sequence else repr(self.element)[4:-1]})"
 
 
 AnyType = TensorType | SequenceType | OptionalType
@@ -61,6 +66,11 @@ class Value:
     def tensor(self) -> TensorType:
         assert isinstance(self.type, TensorType), f"{self.name} is {self.type}, not a tensor"
         return self.type
+
+    @property
+    def storage(self) -> TensorType:
+        """What it is stored as: a tensor, or the handle of a sequence or optional."""
+        return self.type if isinstance(self.type, TensorType) else TensorType(dtypes.sequence, ())
 
     @property
     def dtype(self) -> DType:

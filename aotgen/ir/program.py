@@ -16,7 +16,7 @@ from aotgen.core.dtypes import DType
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.facts import Condition
-from aotgen.ir.graph import Constant
+from aotgen.ir.graph import AnyType, Constant
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ir.layout import BLOCK as BLOCK
 from aotgen.ir.layout import Layout as Layout
@@ -331,10 +331,11 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output of the library: its ONNX ``name`` and where it lives."""
+    """An input or output of the library: its ONNX ``name``, where it lives, and its ``type`` where that is no tensor's."""
 
     name: str
     tensor: Tensor
+    type: AnyType | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from aotgen.core import dtypes
 from aotgen.core.errors import InternalError, UnsupportedError
 from aotgen.ir import bounds, define, expr, facts, index
 from aotgen.ir.define import Call, Def, topological
-from aotgen.ir.graph import Graph, TensorType
+from aotgen.ir.graph import Graph
 from aotgen.ir.index import Atom
 from aotgen.ir.program import (
     Epilogue,
@@ -51,12 +52,13 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
     tensors: dict[Def, Tensor] = {}
     inputs = []
     for v in graph.inputs:
-        assert isinstance(v.type, TensorType)
-        d = scope.env[v] = define.source(v.name, v.shape, v.dtype)
-        tensors[d] = state.buffer(v.name, v.dtype, row_major(v.shape), "input")
-        inputs.append(Port(v.name, tensors[d]))
-    outputs = [state.buffer(v.name, v.dtype, row_major(v.shape), "output") for v in graph.outputs]
-    ports = [Port(v.name, t) for v, t in zip(graph.outputs, outputs, strict=True)]
+        t = v.storage
+        d = scope.env[v] = define.source(v.name, t.shape, t.dtype)
+        tensors[d] = state.buffer(v.name, t.dtype, row_major(t.shape), "input")
+        inputs.append(Port(v.name, tensors[d], v.type))
+    stored = [(v.name, v.storage) for v in graph.outputs]
+    outputs = [state.buffer(name, t.dtype, row_major(t.shape), "output") for name, t in stored]
+    ports = [Port(v.name, t, v.type) for v, t in zip(graph.outputs, outputs, strict=True)]
     with facts.assuming() as assumed:
         steps = _lower_steps(scope, state, tensors, outputs)
     wanted = requirements.needed(steps, assumed, [d for p in (*inputs, *ports) for d in p.tensor.shape])
@@ -100,12 +102,20 @@ def _distinct(outputs: Sequence[Def]) -> list[Def]:
     out: list[Def] = []
     for d in outputs:
         if d.is_source or d in seen or (d.call is not None and d.call.kind != "kernel"):
-            c = define.compute(d.shape, lambda *i, d=d: d[i], d.dtype, d.name)
+            c = _copy_of(d)
             c.origin = d.origin if d.origin != CONSTANT else ""
             d = c
         seen.add(d)
         out.append(d)
     return out
+
+
+def _copy_of(d: Def) -> Def:
+    if d.dtype is dtypes.sequence:
+        (c,) = define.call("sequence", "sequence_copy", [d], [((), dtypes.sequence)])
+        c.name = d.name
+        return c
+    return define.compute(d.shape, lambda *i: d[i], d.dtype, d.name)
 
 
 def _bind(order: Sequence[Def], groups: Sequence[tuple[Def, ...]], placement: Placement, state: State,
@@ -158,7 +168,8 @@ def _emit(units: Sequence[Unit], placement: Placement, state: State, tensors: di
         made = _unit_steps(u, placement, state, tensors, scope)
         for d in u:
             t = tensors.get(d)
-            if t is not None and t.buffer.place == "pool" and not (d.call is not None and d.call.kind == "region"):
+            own = d.dtype is dtypes.sequence or (d.call is not None and d.call.kind == "region")  # sees to it itself
+            if t is not None and t.buffer.place == "pool" and not own:
                 steps.append(_take(d, t, requirements.made_by(made), state))
             if t is not None and t.layout.has_halo:
                 steps.append(Fill(state.unique(f"halo_{t.buffer.name}"), t, d.origin))
@@ -183,6 +194,8 @@ def _unit_steps(u: Sequence[Def], placement: Placement, state: State, tensors: d
         return [schedule.prepare(replace(n, origin=origin)) for n in made]
     if call.kind == "kernel":
         return [_kernel(call, placement, state, tensors)]
+    if call.kind == "sequence":
+        return [library.lower_sequence(call, state, tensors)]
     if call.kind == "library":
         return library.lower_library(call, state, tensors)
     return regions.lower_region(call, state, tensors, scope, lower_scope)

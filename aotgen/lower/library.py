@@ -37,6 +37,13 @@ def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> li
     return [step, *([Extents(state.unique(f"{step.name}_extents"), made, origin)] if made else [])]
 
 
+def lower_sequence(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:
+    """The step of a function of sequence.h, whose arguments stand in the call as they are."""
+    outs = tuple(tensors[d] for d in call.results)
+    return LibraryCall(state.unique(call.name), call.name, "sequence.h", tuple(tensors[d] for d in call.args), outs,
+                       tuple(call.params.items()), origin=call.results[0].origin)
+
+
 def _extents(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> Extents:
     """Each dim is an element of the call's argument."""
     where = tensors[call.args[0]]

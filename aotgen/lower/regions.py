@@ -88,8 +88,8 @@ class _Region:
         return [Extents(self.state.unique(f"{self.name}_extents"), made, self.origin)] if made else []
 
     def room(self, where: Tensor, size: Dim, keep: bool = False) -> list[Step]:
-        """Room in the pool, where ``where`` lives there."""
-        if where.buffer.place != "pool":
+        """Room in the pool, where ``where`` lives there and does not see to it itself."""
+        if where.buffer.place != "pool" or where.dtype is dtypes.sequence:
             return []
         return [Take(self.state.unique(f"room_{where.buffer.name}"), where, size, keep, self.origin)]
 
@@ -127,9 +127,9 @@ def _if(r: _Region) -> Step:
     for key in ("then_branch", "else_branch"):
         body = r.node.bodies[key]
         scope, tensors = r.scope(body)
-        stored = [Tensor(t.buffer, row_major(v.shape), t.base) for t, v in zip(outs, body.outputs, strict=True)]
+        stored = [Tensor(t.buffer, row_major(v.storage.shape), t.base) for t, v in zip(outs, body.outputs, strict=True)]
         steps = r.lower_scope(scope, r.state, tensors, stored)
-        found = [pair for t, v in zip(outs, body.outputs, strict=True) for pair in r.extents(t.shape, v.shape)]
+        found = [pair for t, v in zip(outs, body.outputs, strict=True) for pair in r.extents(t.shape, v.storage.shape)]
         steps += r.set_extents(found)
         why = r.node.attrs.get(f"{key}_refused", "")
         sides.append((Refuse(r.state.unique(f"{r.name}_refuse"), why, r.origin), *steps) if why else tuple(steps))
@@ -150,7 +150,7 @@ def _carry(r: _Region, value: Tensor, k: int, after: Value) -> tuple[Tensor, Ten
     current = r.result(k)
     shaped = Tensor(current.buffer, row_major(value.shape), current.base)
     r.steps += [*r.room(current, value.layout.size), r.copy(shaped, value)]
-    following = r.scratch("next", current.dtype, after.shape)
+    following = r.scratch("next", current.dtype, after.storage.shape)
     return current, following, r.move(current, following)
 
 
@@ -159,7 +159,7 @@ def _begin(r: _Region, given: Sequence[Tensor | None], body_outputs: Sequence[Va
     results = [t.shape for t in map(r.result, range(len(given)))]
     first = [pair for shape, t in zip(results, given, strict=True) if t is not None for pair in r.extents(shape, t.shape)]
     r.steps += r.set_extents(first)
-    return r.set_extents([pair for shape, v in zip(results, body_outputs, strict=True) for pair in r.extents(shape, v.shape)])
+    return r.set_extents([pair for shape, v in zip(results, body_outputs, strict=True) for pair in r.extents(shape, v.storage.shape)])
 
 
 def _loop(r: _Region) -> Step:
@@ -222,9 +222,10 @@ def _store_true(r: _Region, where: Tensor) -> Step:
 
 def _bind(scope: Scope, tensors: dict[Def, Tensor], v: Value, where: Tensor) -> None:
     """Body input ``v`` lives at ``where``."""
-    d = scope.env[v] = define.source(v.name, v.shape, v.dtype)
-    same_rank = len(where.shape) == len(v.shape)  # a body may declare its counter and condition as [1]
-    tensors[d] = where if same_rank else Tensor(where.buffer, row_major(v.shape), where.base)
+    t = v.storage
+    d = scope.env[v] = define.source(v.name, t.shape, t.dtype)
+    same_rank = len(where.shape) == len(t.shape)  # a body may declare its counter and condition as [1]
+    tensors[d] = where if same_rank else Tensor(where.buffer, row_major(t.shape), where.base)
 
 
 def _place_on(counter: Tensor, extent: Dim, backwards: bool) -> tuple[Def, Ix]:

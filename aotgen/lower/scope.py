@@ -17,7 +17,7 @@ from aotgen.core import dtypes
 from aotgen.core.errors import AotgenError, InternalError
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
-from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
+from aotgen.ir.graph import Constant, Graph, Node, Value
 from aotgen.lower import extents
 from aotgen.ops import registry
 from aotgen.ops.builder import COMPOSITE
@@ -97,9 +97,7 @@ class Scope:
         return d
 
     def _input(self, v: Value) -> Def:
-        if not isinstance(v.type, TensorType):
-            raise AotgenError(f"input '{v.name}' is a {v.type}; only tensors can be inputs")
-        return define.source(v.name, v.shape, v.dtype)
+        return define.source(v.name, v.storage.shape, v.storage.dtype)
 
     def _node(self, node: Node) -> Sequence[Def | None]:
         composite = node.bodies.get(COMPOSITE)
@@ -146,7 +144,7 @@ class Scope:
         captured = {
             v: self.value(v) for body in node.bodies.values() for v in body.captured() if v not in self.known
         }
-        results = [(v.shape, v.dtype) if v is not None else ((), dtypes.f32) for v in node.outputs]
+        results = [(v.storage.shape, v.storage.dtype) if v is not None else ((), dtypes.f32) for v in node.outputs]
         args = list(dict.fromkeys([*inputs, *captured.values()]))
         outs = define.call(
             "region",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.ir import define, expr, index, interpret
 from aotgen.ir.bounds import before_run
@@ -44,7 +45,7 @@ class State:
     def buffer(self, name: str, dtype: DType, layout: Layout, place: str) -> Tensor:
         """A new buffer that holds exactly one tensor of ``layout``: where steps make its extents, the largest, and where
         those have no bound before the run, in the pool."""
-        size = before_run(layout.size, self.dims)
+        size = None if dtype is dtypes.sequence else before_run(layout.size, self.dims)
         if size is None:
             return Tensor(Buffer(self.unique(name or "t"), dtype, layout.size, "pool"), layout)
         return Tensor(Buffer(self.unique(name or "t"), dtype, size, place), layout)

@@ -12,6 +12,7 @@ from aotgen.ir.graph import AnyType, Graph, Node, TensorType, Value
 from aotgen.ir.index import Atom, Dim
 from aotgen.ops.builder import Builder, require, type_rule
 from aotgen.ops.registry import DIMS
+from aotgen.ops.sequences import joined
 
 
 @type_rule("If")
@@ -29,8 +30,7 @@ def if_types(builder: Builder, node: Node) -> Sequence[AnyType]:
 def _joined(builder: Builder, node: Node, a: Value, b: Value, inner: Set[Atom], made: list[Atom]) -> AnyType:
     """The type of a value that is ``a`` or ``b``. ``inner``: dims that only the branches know; ``made`` gains new ones."""
     if not isinstance(a.type, TensorType) or not isinstance(b.type, TensorType):
-        require(a.type == b.type, f"the branches of an If yield {a.type} and {b.type}", node)
-        return a.type
+        return joined(a.type, b.type)
     require(a.dtype is b.dtype, f"the branches of an If yield {a.type} and {b.type}", node)
     if len(a.shape) != len(b.shape):
         raise UnsupportedError(f"the branches of an If yield different ranks, {a.type} and {b.type}", node=node.where())
@@ -74,7 +74,7 @@ def widened(builder: Builder, types: Sequence[AnyType], after: Sequence[Value]) 
                      for k, (d, n) in enumerate(zip(t.shape, v.shape, strict=True))]
             out.append(TensorType(t.dtype, tuple(map(index.as_dim, shape))))
         else:
-            out.append(t)
+            out.append(t if isinstance(t, TensorType) else joined(t, v.type))
     return list(types) if out == list(types) else out
 
 
@@ -97,7 +97,8 @@ def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value
         if isinstance(first.type, TensorType) and isinstance(after.type, TensorType):
             require(first.dtype is after.dtype, f"carried value '{inside.name}' changes from {first.type} to {after.type}", node)
         if not isinstance(inside.type, TensorType):
-            require(inside.type == after.type, f"carried value '{inside.name}' changes from {inside.type} to {after.type}", node)
+            require(joined(inside.type, after.type) == inside.type,
+                    f"carried value '{inside.name}' changes from {inside.type} to {after.type}", node)
         elif len(inside.shape) != len(after.shape):
             raise UnsupportedError(f"carried value '{inside.name}' changes rank from {first.type} to {after.type}",
                                    node=node.where())

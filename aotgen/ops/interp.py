@@ -36,6 +36,9 @@ def run_graph(graph: Graph, feeds: Mapping[str, Array], wide: bool = False) -> d
     for v in graph.inputs:
         if v.name not in feeds:
             raise ModelError(f"input '{v.name}' was not given")
+        if not isinstance(v.type, TensorType):
+            env[v] = feeds[v.name]
+            continue
         env[v] = np.asarray(feeds[v.name])
         if env[v].ndim != len(v.shape):
             raise ModelError(f"input '{v.name}' is {v.type} but was given shape {env[v].shape}")
@@ -105,6 +108,9 @@ class _Runner:
             made = iter(self.graph(node.bodies[COMPOSITE], ChainMap({}, env)))
             return [np.zeros(0) if v is None else next(made) for v in node.outputs]
         arrays = [None if v is None else env[v] for v in node.inputs]
+        direct = registry.EVALUATE.get((node.domain, node.op))
+        if direct is not None:
+            return [direct(node, *arrays)]
         fast = FAST.get((node.domain, node.op))
         if fast is not None:
             done = fast(Ctx(node), arrays, self.wide)

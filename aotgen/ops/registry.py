@@ -94,6 +94,20 @@ def settles(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
     return add
 
 
+EVALUATE: dict[Key, Lowering] = {}  # operators on values that are no tensors, in NumPy
+
+
+def evaluates(*names: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+    """Register ``f(node, *values) -> value``: what the Graph interpreter computes for an operator without Defs."""
+
+    def add(f: Lowering) -> Lowering:
+        for name in names:
+            EVALUATE[(domain, name)] = f
+        return f
+
+    return add
+
+
 @dataclass(slots=True)
 class Ctx:
     """What a lowering may ask about its node beyond the input Defs."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aotgen.ir.program import Buffer, Program, Step, Take
+from aotgen.ir.program import Buffer, Program, Step
 from aotgen.plan import barriers, inplace, memory, order, weights
+from aotgen.plan.liveness import accesses
 from aotgen.plan.memory import MemoryPlan
 from aotgen.plan.weights import WeightsPlan
 
@@ -30,6 +31,7 @@ def plan(program: Program) -> Planned:
     program = order.reorder(program)
     program = inplace.take_over(program)
     arena = memory.plan_memory(program)
-    taken = dict.fromkeys(s.tensor.buffer for s in program.walk() if isinstance(s, Take))
-    slots = {b: k for k, b in enumerate(taken)}
+    used = dict.fromkeys(b for s in program.steps for part in accesses(s) for b in part)
+    ports = dict.fromkeys(p.tensor.buffer for p in (*program.inputs, *program.outputs))
+    slots = {b: k for k, b in enumerate(b for b in {**used, **ports} if b.place == "pool")}
     return Planned(program, arena, weights.plan_weights(program), barriers.plan_barriers(program, arena), slots)

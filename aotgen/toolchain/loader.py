@@ -42,11 +42,20 @@ def aligned(size: int) -> NDArray[np.uint8]:
 
 def _owned(ports: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
     """The member that holds what the results own, where they own anything."""
-    return [("owned", ctypes.c_void_p)] if any(p.get("owned") for p in ports) else []
+    return [("owned", ctypes.c_void_p)] if any(p.get("owned") or "holds" in p for p in ports) else []
+
+
+class Item(ctypes.Structure):
+    """``aotgen_tensor`` of the C interface: one tensor of a sequence."""
+
+    _fields_ = (("type", ctypes.c_int32), ("rank", ctypes.c_int32), ("shape", ctypes.c_int64 * 8), ("data", ctypes.c_void_p),
+                ("capacity", ctypes.c_size_t))
 
 
 def _fields(port: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The members of one port: its pointer, and its shape where a run decides it."""
+    if "holds" in port:
+        return [(port["member"], ctypes.POINTER(Item)), (f"{port['member']}_count", ctypes.c_size_t)]
     shape = [(port["shape_member"], ctypes.c_int64 * len(port["shape"]))] if "shape_member" in port else []
     return [(port["member"], ctypes.c_void_p), *shape]
 
@@ -112,9 +121,9 @@ class Library:
         out: dict[str, int] = {}
         names = {d["name"] for d in self.manifest["dims"]}
         for port in self.manifest["inputs"]:
-            if port["name"] not in inputs:
+            if port["name"] not in inputs or "holds" in port:
                 continue
-            for extent, given in zip(port["shape"], inputs[port["name"]].shape, strict=False):
+            for extent, given in zip(port["shape"], np.shape(inputs[port["name"]]), strict=False):
                 if extent in names and out.setdefault(extent, given) != given:
                     raise UsageError(f"dim {extent} is both {out[extent]} and {given}", node=port["name"])
         return out
@@ -155,6 +164,9 @@ class Library:
         for n, port in enumerate(self.manifest["inputs"]):
             if port["name"] not in inputs:
                 raise UsageError("input is missing", node=port["name"])
+            if "holds" in port:
+                kept += _bind_list(bound, port, inputs[port["name"]])
+                continue
             array = np.asarray(inputs[port["name"]])
             want, shape = dtypes.of(port["dtype"]).numpy, self._shape("input", call, n)
             if array.dtype != want or array.shape != shape:
@@ -173,7 +185,7 @@ class Library:
         bound, kept = self._bind_inputs(call, inputs)
         results, outputs = self._Outputs(), Arrays()
         for n, port in enumerate(self.manifest["outputs"]):
-            if port.get("owned"):
+            if port.get("owned") or "holds" in port:
                 outputs[port["name"]] = np.zeros(0, dtypes.of(port["dtype"]).numpy)
                 continue
             shape, dtype = self._shape("output", call, n), dtypes.of(port["dtype"]).numpy
@@ -191,6 +203,38 @@ class Library:
         return prepared.outputs
 
 
+def _bind_list(bound: Any, port: Mapping[str, Any], value: Any) -> list[Any]:
+    """Point ``bound`` at the tensors of a sequence (a list), or of an optional (None, an array or a list); what must be kept
+    alive for that."""
+    given = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
+    dtype = dtypes.of(port["dtype"]).numpy
+    arrays = [np.ascontiguousarray(np.asarray(a)).reshape(np.shape(a)) for a in given]
+    wrong = next((a for a in arrays if a.dtype != dtype), None)
+    if wrong is not None:
+        raise UsageError(f"a tensor of {wrong.dtype} in a sequence of {dtype}", node=port["name"])
+    items = (Item * max(len(arrays), 1))()
+    for item, a in zip(items, arrays, strict=False):
+        item.type, item.rank, item.data = port["type"], a.ndim, a.ctypes.data
+        item.shape[: a.ndim] = a.shape
+    if value is not None:
+        setattr(bound, port["member"], items)
+    setattr(bound, f"{port['member']}_count", len(arrays))
+    return [items, arrays]
+
+
+def _fetch_list(results: Any, port: Mapping[str, Any]) -> Any:
+    """Copies of the tensors of a sequence; of an optional the one, or None."""
+    items, count = getattr(results, port["member"]), getattr(results, f"{port['member']}_count")
+    if port["holds"] != "sequence" and not items:
+        return None
+    out = []
+    for item in items[:count] if count else []:
+        array = np.zeros(tuple(item.shape[: item.rank]), dtypes.of(port["dtype"]).numpy)
+        ctypes.memmove(array.ctypes.data, item.data, array.nbytes)
+        out.append(array)
+    return out[0] if port["holds"] == "optional" else out
+
+
 class Prepared:
     """A library bound to its arguments: ``run`` costs one foreign call, through ``aotgen._native`` where there is one, else
     through ctypes."""
@@ -203,7 +247,7 @@ class Prepared:
         self._run = library._function("run")
         ports = library.manifest["outputs"]
         self._open = [(p, arrays[p["name"]].reshape(-1)) for p in ports if "shape_member" in p and not p.get("owned")]
-        self._owned = [p for p in ports if p.get("owned")]
+        self._owned = [p for p in ports if p.get("owned") or "holds" in p]
 
     def run(self) -> None:
         """One inference. Raises RunError when the library refuses."""
@@ -219,6 +263,9 @@ class Prepared:
     def _fetch(self) -> None:
         """Copy what the run made room for itself, and give it back."""
         for port in self._owned:
+            if "holds" in port:
+                self.outputs[port["name"]] = _fetch_list(self._structs[1], port)
+                continue
             shape = tuple(getattr(self._structs[1], port["shape_member"]))
             array = np.zeros(shape, dtypes.of(port["dtype"]).numpy)
             ctypes.memmove(array.ctypes.data, getattr(self._structs[1], port["member"]) or 0, array.nbytes)
