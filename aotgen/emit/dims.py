@@ -2,7 +2,7 @@
 """Polynomials of open dims as C++ text: extents, strides, sizes and offsets outside kernels, in 64-bit arithmetic.
 
 C++ divides towards zero where these divide downwards: the same, because a run with a negative numerator is refused
-(``ir.facts.needed_by``).
+(``ir.facts.needed_by``). A quotient by 0 is 0: only what has no elements depends on it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def _rough_atom(a: Atom, struct: str) -> str:
         return f"double({struct}.{names.member(a.name)})"
     if a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
-    return f"(({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0)" if a.kind == "div" else f"({rough(a.b, struct)})"
+    if a.kind == "mod":
+        return f"({rough(a.b, struct)})"
+    by, out = spell(a.b, struct), f"({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0"
+    return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0.0)"
 
 
 def condition(c: Condition, struct: str = "d") -> str:
@@ -65,4 +68,6 @@ def _atom(a: Atom, struct: str) -> str:
         return f"int64_t{{{struct}.{names.member(a.name)}}}"
     if a.kind not in ("div", "mod") or a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
-    return f"({spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {spell(a.b, struct)})"
+    by = spell(a.b, struct)
+    out = f"{spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {by}"
+    return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0)"

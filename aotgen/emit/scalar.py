@@ -247,6 +247,8 @@ class ScalarPrinter:
     def _division(self, a: Atom, scope: Scope) -> Code:
         assert a.a is not None and a.b is not None
         top, bottom = self.index(a.a, scope), self.index(a.b, scope)
+        if not index.nonneg(a.b - 1, where=a.a):  # nothing is computed from a quotient by 0, but it may be computed
+            bottom = Code(f"vmax({bottom.text}, {self.index_type}{{1}})")
         if index.nonneg(a.a):
             return Code(f"{top.at(MUL)} {'/' if a.kind == 'div' else '%'} {bottom.at(MUL + 1)}", MUL)
         rest = f"imod<{self.index_type}>({top.text}, {bottom.text})"

@@ -61,8 +61,8 @@ def assume_nonneg(value: Ix) -> None:
 
 
 def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:
-    """What must hold so that no extent is negative and no division in one has a negative numerator or divides by zero,
-    where that is not true of all dims in their bounds."""
+    """What must hold so that no extent is negative and no division in one has a negative numerator or divisor, where that is
+    not true of all dims in their bounds."""
     found: dict[Condition, None] = {}
     for extent in dict.fromkeys(extents):
         found.update(needed_to_divide(extent))
@@ -75,7 +75,7 @@ def needed_to_divide(value: Dim) -> dict[Condition, None]:
     found: dict[Condition, None] = {}
     for atom in index.ix(value).walk():
         if atom.kind in ("div", "mod") and atom.a is not None and atom.b is not None:
-            _at_least(atom.b - 1, found)
+            _at_least(atom.b, found)
             _at_least(atom.a, found)
     return found
 

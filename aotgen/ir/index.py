@@ -286,6 +286,8 @@ def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | Non
     if a.kind in ("var", "dim"):
         return env[a]
     x, y = a.a.evaluate(env, ind), a.b.evaluate(env, ind)  # type: ignore[union-attr]
+    if isinstance(y, int) and y == 0:
+        return 0
     return x // y if a.kind == "div" else x % y
 
 
@@ -323,16 +325,20 @@ def _divide_exact(m: Monomial, c: int, by: Ix) -> tuple[Monomial, int] | None:
 
 @lru_cache(maxsize=1 << 16)
 def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
-    """Floor quotient and remainder of ``e`` by a positive ``by``."""
+    """Floor quotient and remainder of ``e`` by a positive ``by``. Where open dims make ``by`` 0, nothing is ever
+    evaluated that depends on the answer, so any will do."""
     c = by.const()
     if c == 1:
         return e, ix(0)
-    if c == 0:  # an axis of extent 0: no point is ever evaluated, so any answer will do
+    if c == 0:
         return ix(0), ix(0)
     if c is not None and c < 0:
         raise ZeroDivisionError(f"index division of {e} by {c}")
+    if c is None and (common := _common_factor(e, by)) is not None:
+        q, r = _divmod(_reduced(e, common), _reduced(by, common))
+        return q, r * common
     quotient, rest = _split_multiples(e, by, c)
-    if nonneg(rest) and nonneg(by - 1 - rest):
+    if not rest.terms or (nonneg(rest) and _nonneg(by - 1 - rest, present(rest) | _factors(by))):
         return quotient, rest
     if c is not None:
         low, high = (None if x is None else x.const() for x in extremes(rest))
@@ -371,6 +377,22 @@ def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
         else:
             rest[m] = k
     return Ix(quot), Ix(rest)
+
+
+def _common_factor(e: Ix, by: Ix) -> Ix | None:
+    """The largest monomial, its coefficient included, that divides every term of ``e`` and ``by``; None when that is 1."""
+    terms = [*e.terms.items(), *by.terms.items()]
+    number = gcd(*(c for _, c in terms))
+    shared: list[Atom] = []
+    for a in terms[-1][0]:
+        if all(m.count(a) > shared.count(a) for m, _ in terms):
+            shared.append(a)
+    return Ix({tuple(shared): number}) if shared or number > 1 else None
+
+
+def _reduced(e: Ix, by: Ix) -> Ix:
+    """``e`` divided by a single term that divides every one of its own."""
+    return Ix(dict(t for m, c in e.terms.items() if (t := _divide_exact(m, c, by)) is not None))
 
 
 def _single_atom(e: Ix) -> Atom | None:
@@ -420,13 +442,28 @@ def undivided(e: Ix) -> Ix:
     return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
 
 
-def nonneg(e: Ix | int) -> bool:
-    """Is ``e >= 0`` provable for every value of its variables and dims? False means "not proved"."""
-    return _nonneg(ix(e))
+def nonneg(e: Ix | int, where: Ix | None = None) -> bool:
+    """Is ``e >= 0`` provable for every value of its variables and dims? False means "not proved". Where a loop is empty its
+    variable has no value: a factor of the extent of one in ``e`` (or in ``where``) is at least 1."""
+    e = ix(e)
+    return _nonneg(e, present(e) if where is None else present(e) | present(where))
+
+
+def present(e: Ix) -> frozenset[Atom]:
+    """The dims that are not 0 wherever the variables of ``e`` have values."""
+    return frozenset(d for v in e.vars() if v.ext is not None for d in _factors(v.ext))
+
+
+def _factors(e: Ix) -> frozenset[Atom]:
+    """The dims that cannot be 0 where the product ``e`` is not."""
+    if len(e.terms) != 1:
+        return frozenset()
+    return frozenset(a for m in e.terms for a in m if a.kind == "dim" and a.lo == 0)
 
 
 @lru_cache(maxsize=1 << 16)
-def _nonneg(e: Ix) -> bool:
+def _nonneg(e: Ix, positive: frozenset[Atom]) -> bool:
+    """``nonneg`` where the dims in ``positive`` are at least 1."""
     c = e.const()
     if c is not None:
         return c >= 0
@@ -436,29 +473,30 @@ def _nonneg(e: Ix) -> bool:
             continue
         rest = e - k * var(a)
         lo, hi = _bounds(a)
-        if lo is not None and nonneg(k):
-            return nonneg(rest + k * lo)
-        if hi is not None and nonneg(-k):
-            return nonneg(rest + k * hi)
+        if lo is not None and _nonneg(k, positive):
+            return _nonneg(rest + k * lo, positive)
+        if hi is not None and _nonneg(-k, positive):
+            return _nonneg(rest + k * hi, positive)
         return False
-    return all(x.kind == "dim" for x in e.atoms()) and _nonneg_dims(e)
+    return all(x.kind == "dim" for x in e.atoms()) and _nonneg_dims(e, positive)
 
 
-def _nonneg_dims(e: Ix) -> bool:
+def _nonneg_dims(e: Ix, positive: frozenset[Atom]) -> bool:
     """Shift every dim by its lower bound and ask for non-negative coefficients; then try upper bounds of negative ones."""
+    low = {a: ix(1) if a in positive else a.lo or ix(0) for a in e.atoms()}
     shifted = e
-    for a in e.atoms():
-        shifted = shifted.subst({a: var(a) + (a.lo or 0)})
+    for a, lo in low.items():
+        shifted = shifted.subst({a: var(a) + lo})
     if all(c >= 0 for c in shifted.terms.values()):
         return True
     for a in sorted(e.atoms()):
         k = e.coefficient(a)
-        if k is not None and a.hi is not None and nonneg(-k):
-            return nonneg(e - k * var(a) + k * a.hi)
-        if k is not None and a.lo is not None and nonneg(k):
+        if k is not None and a.hi is not None and _nonneg(-k, positive):
+            return _nonneg(e - k * var(a) + k * a.hi, positive)
+        if k is not None and a.lo is not None and _nonneg(k, positive):
             rest = e - k * var(a)
             if len(rest.atoms()) < len(e.atoms()):
-                return nonneg(rest + k * a.lo)
+                return _nonneg(rest + k * low[a], positive)
     return False
 
 

@@ -27,7 +27,7 @@ from aotgen.ir.program import (
     packed,
     row_major,
 )
-from aotgen.lower import claims, constants, extents, fuse, group, library, nest, place, regions, requirements, schedule
+from aotgen.lower import claims, constants, extents, fuse, group, library, nest, place, reach, regions, requirements, schedule
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -80,6 +80,7 @@ def _lower_steps(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: 
     made = scope.build()
     constants.fold(made, state)
     outputs = _distinct(made)
+    reach.note(outputs)
     extents.order(outputs, scope.made)
     claims.claim(outputs, frozenset(outputs))
     extents.order(outputs, scope.made)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Elements that exist only for some values of open dims: row 2 of ``n`` rows, any row where there are none.
+
+What an operator reads whatever its data are is known once it is lowered. The dims must be such that it exists, or nothing
+must be read: that is noted (``ir.facts``), and a run for which it does not hold is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aotgen.ir import expr, facts, index
+from aotgen.ir.define import Def, topological
+from aotgen.ir.index import Ix
+from aotgen.ir.verify_def import unproved
+
+
+def note(outputs: Sequence[Def]) -> None:
+    """Note for every Def behind ``outputs`` what its reads need of the dims."""
+    for d in topological(outputs):
+        if d.expr is None:
+            continue
+        points = index.prod_dims(v.ext for v in (*d.axes, *d.rvars) if v.ext is not None and v.ext.const() is None)
+        for needs in dict.fromkeys((*_fixed(d), *_loaded(d))):
+            facts.assume_nonneg(needs * points)
+
+
+def _fixed(d: Def) -> Iterator[Ix]:
+    """Indices that no loop decides."""
+    read = [*d.reads(), *([d.into] if d.into is not None else [])]
+    if all(isinstance(n, int) for r in read for n in r.shape):
+        return
+    for u in unproved(d):
+        if u.always and not u.needs.vars() and all(a.kind != "ind" for a in u.needs.walk()):
+            yield u.needs
+
+
+def _loaded(d: Def) -> Iterator[Ix]:
+    """Axes that loaded indices are clamped into: they must not be empty."""
+    assert d.expr is not None
+    nodes = (*expr.nodes_of(d.expr), *expr.loads_of(d.expr))
+    for i in (*(i for node in nodes for i in node.indices()), *d.at):
+        for a in i.walk():
+            if a.kind == "ind" and a.ext is not None and a.ext.const() is None:
+                yield a.ext - 1
