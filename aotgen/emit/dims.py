@@ -51,6 +51,8 @@ def _rough_atom(a: Atom, struct: str) -> str:
 
 def condition(c: Condition, struct: str = "d") -> str:
     """``c`` as a C++ expression."""
+    if c.unless:
+        return " || ".join(condition(p, struct) for p in c.parts())
     left, right = (spell(index.as_dim(side), struct) for side in c.sides())
     return f"{left} {'==' if c.equal else '>='} {right}"
 

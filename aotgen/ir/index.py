@@ -54,6 +54,10 @@ class Atom:
         sides = [f"({x})" if x is not None and len(x.terms) > 1 else f"{x}" for x in (self.a, self.b)]
         return f"({(' // ' if self.kind == 'div' else ' % ').join(sides)})"
 
+    def vars(self) -> frozenset[Atom]:
+        """The variables that its value depends on."""
+        return Ix({(self,): 1}).vars()
+
     def __lt__(self, other: Atom) -> bool:
         return self.serial < other.serial
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Elements that exist only for some values of open dims: row 2 of ``n`` rows, any row where there are none.
+"""Elements that exist only for some values of open dims: row 2 of ``n`` rows, row ``i < m`` of ``n``, any row where there
+are none.
 
 What an operator reads whatever its data are is known once it is lowered. The dims must be such that it exists, or nothing
 must be read: that is noted (``ir.facts``), and a run for which it does not hold is refused.
@@ -20,23 +21,25 @@ def note(outputs: Sequence[Def]) -> None:
     for d in topological(outputs):
         if d.expr is None:
             continue
-        points = index.prod_dims(v.ext for v in (*d.axes, *d.rvars) if v.ext is not None and v.ext.const() is None)
-        for needs in dict.fromkeys((*_fixed(d), *_loaded(d))):
-            facts.assume_nonneg(needs * points)
+        loops = [v.ext for v in (*d.axes, *d.rvars) if v.ext is not None]
+        for needs in dict.fromkeys((*_static(d), *_loaded(d))):
+            facts.assume_nonneg(needs, unless=loops)
 
 
-def _fixed(d: Def) -> Iterator[Ix]:
-    """Indices that no loop decides."""
+def _static(d: Def) -> Iterator[Ix]:
+    """What reads at indices that are not data need: that the last element exists which any loop comes to."""
     read = [*d.reads(), *([d.into] if d.into is not None else [])]
     if all(isinstance(n, int) for r in read for n in r.shape):
         return
     for u in unproved(d):
-        if u.always and not u.needs.vars() and all(a.kind != "ind" for a in u.needs.walk()):
-            yield u.needs
+        if u.always and not any(a.vars() for a in u.needs.atoms() if a.kind != "var"):
+            worst = index.extremes(u.needs)[0]
+            if worst is not None and not worst.vars():
+                yield worst
 
 
 def _loaded(d: Def) -> Iterator[Ix]:
-    """Axes that loaded indices are clamped into: they must not be empty."""
+    """What loaded indices need: an axis to be clamped into that is not empty."""
     assert d.expr is not None
     nodes = (*expr.nodes_of(d.expr), *expr.loads_of(d.expr))
     for i in (*(i for node in nodes for i in node.indices()), *d.at):
