@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from aotgen.core.errors import InternalError
 from aotgen.emit import names
 from aotgen.ir import index
+from aotgen.ir.atoms import OVER_DIMS
 from aotgen.ir.facts import Condition
 from aotgen.ir.index import Atom, Dim
+
+HELPERS = {"min": "smaller", "broadcast": "wider"}  # functions of kernels/cpu/extent.h, and of the C interface
 
 
 def spell(value: Dim, struct: str = "d") -> str:
@@ -45,6 +48,9 @@ def _rough_atom(a: Atom, struct: str) -> str:
         raise InternalError(f"an extent depends on {a}")
     if a.kind == "mod":
         return f"({rough(a.b, struct)})"
+    if a.kind in OVER_DIMS:
+        x, y = (rough(part, struct) for part in a.parts())
+        return f"({x})" if a.kind == "min" else f"({x} + {y})"
     by, out = spell(a.b, struct), f"({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0"
     return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0.0)"
 
@@ -68,8 +74,10 @@ def largest(values: Sequence[Dim], struct: str = "d") -> str:
 def _atom(a: Atom, struct: str) -> str:
     if a.kind == "dim":
         return f"int64_t{{{struct}.{names.member(a.name)}}}"
-    if a.kind not in ("div", "mod") or a.a is None or a.b is None:
+    if a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
+    if a.kind in OVER_DIMS:
+        return f"{HELPERS[a.kind]}({spell(a.a, struct)}, {spell(a.b, struct)})"
     by = spell(a.b, struct)
     out = f"{spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {by}"
     return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0)"

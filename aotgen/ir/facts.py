@@ -66,6 +66,15 @@ def assume_equal(a: Dim, b: Dim) -> None:
         _listeners[-1][Condition(difference if leading > 0 else -difference, True)] = None
 
 
+def assume_broadcast(a: Dim, b: Dim) -> None:
+    """Note that two extents are equal or one of them is 1, as far as their bounds let it be."""
+    difference = index.ix(a) - b
+    if difference.terms and _listeners:
+        ones = tuple(x - 1 for x in map(index.ix, (a, b)) if not index.nonneg(x - 2) and not index.nonneg(-x))
+        leading = next(c for _, c in difference.sorted_terms())
+        _listeners[-1][Condition(difference if leading > 0 else -difference, True, ones)] = None
+
+
 def assume_nonneg(value: Ix, unless: Sequence[Dim] = ()) -> None:
     """Note that a polynomial of open dims is not negative, where that is not true of all dims in their bounds, or else that
     one of ``unless`` is 0."""

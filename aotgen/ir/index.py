@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders.
+"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders, and the
+minima and broadcast extents of dims.
 
 Two ``Ix`` are equal iff their terms are. Reshape, transpose, head splits, blocked layouts and loop collapsing all
 reduce to the simplifications made here, so a wrong rule is silent everywhere: every rule is property-tested against
@@ -14,60 +15,16 @@ from functools import lru_cache
 from math import gcd
 from typing import Any
 
-Monomial = tuple["Atom", ...]  # sorted by serial; () is the constant
-
-_serial = itertools.count()
-_interned: dict[tuple[Any, ...], Atom] = {}
-
-
-class Atom:
-    """One indivisible factor.
-
-    ``var``: a loop variable, ``lo <= v < lo + ext`` (both ``Ix``). ``dim``: a named extent known only at run time,
-    ``lo <= d <= hi``; ``hi`` may be a polynomial of dims that are known before it.
-    ``div``/``mod``: floor quotient and remainder of ``a`` by ``b``. ``ind``: ``payload``, a loaded integer expression
-    (an ``ir.expr.E``) used as an index, assumed (and at run time clamped) into ``lo <= v < lo + ext``.
-    """
-
-    __slots__ = ("kind", "name", "lo", "ext", "hi", "a", "b", "payload", "serial")
-
-    def __init__(
-        self,
-        kind: str,
-        name: str = "",
-        *,
-        lo: Ix | None = None,
-        ext: Ix | None = None,
-        hi: Dim | None = None,
-        a: Ix | None = None,
-        b: Ix | None = None,
-        payload: Any = None,
-    ) -> None:
-        self.kind, self.name, self.lo, self.ext, self.hi = kind, name, lo, ext, hi
-        self.a, self.b, self.payload, self.serial = a, b, payload, next(_serial)
-
-    def __repr__(self) -> str:
-        if self.kind in ("var", "dim"):
-            return self.name or f"i{self.serial}"
-        if self.kind == "ind":
-            return f"[{self.payload}]"
-        sides = [f"({x})" if x is not None and len(x.terms) > 1 else f"{x}" for x in (self.a, self.b)]
-        return f"({(' // ' if self.kind == 'div' else ' % ').join(sides)})"
-
-    def vars(self) -> frozenset[Atom]:
-        """The variables that its value depends on."""
-        return Ix({(self,): 1}).vars()
-
-    def __lt__(self, other: Atom) -> bool:
-        return self.serial < other.serial
+from aotgen.ir import atoms
+from aotgen.ir.atoms import OPERATIONS, OVER_DIMS, Monomial
+from aotgen.ir.atoms import Atom as Atom
+from aotgen.ir.atoms import interned as _intern
 
 
 def reset() -> None:
     """Forget all interned atoms and restart the counter: called once per compile, so output never depends on what
     was compiled before in the same process."""
-    global _serial
-    _serial = itertools.count()
-    _interned.clear()
+    atoms.reset()
     for cached in (_divmod, _nonneg):
         cached.cache_clear()
 
@@ -114,10 +71,8 @@ class Ix:
         """Every atom, nested ones included (not into ``ind`` payloads)."""
         for a in sorted(self.atoms()):
             yield a
-            if a.kind in ("div", "mod"):
-                assert a.a is not None and a.b is not None
-                yield from a.a.walk()
-                yield from a.b.walk()
+            for part in a.parts():
+                yield from part.walk()
 
     def sorted_terms(self) -> list[tuple[Monomial, int]]:
         """Terms in a deterministic order: larger strides first, the constant last."""
@@ -175,7 +130,7 @@ class Ix:
 
     def subst(self, env: Mapping[Atom, Ix]) -> Ix:
         """Replace ``var``/``dim`` atoms, simplifying on the way."""
-        if not env or not any(a in env or a.kind in ("div", "mod", "ind") for a in self.atoms()):
+        if not env or not any(a in env or a.kind not in ("var", "dim") for a in self.atoms()):
             return self
         out = ix(0)
         for m, c in self.terms.items():
@@ -249,6 +204,57 @@ def indirect(payload: Any, ext: Ix | int, lo: int = 0) -> Ix:
     return var(_intern(key, lambda: Atom("ind", payload=payload, lo=ix(lo), ext=ix(ext))))
 
 
+def minimum(x: Ix | int, y: Ix | int) -> Ix:
+    """The smaller of two polynomials of dims; what they have in common is taken out."""
+    x, y = ix(x), ix(y)
+    if nonneg(y - x):
+        return x
+    if nonneg(x - y):
+        return y
+    shared = {m: c for m, c in x.terms.items() if m and y.terms.get(m) == c}
+    common = Ix({**shared, (): min(x.terms.get((), 0), y.terms.get((), 0))})
+    return common + _of_dims("min", *sorted((x - common, y - common), key=_order))
+
+
+def maximum(x: Ix | int, y: Ix | int) -> Ix:
+    """The larger of two polynomials of dims."""
+    return ix(x) + y - minimum(x, y)
+
+
+def broadcast(x: Ix | int, y: Ix | int) -> Ix:
+    """The extent of an axis that two extents share where one of them gives way if it is 1: ``y`` where ``x`` is 1, else ``x``.
+    They are equal or one is 1; so one that is known not to be 1 is the answer."""
+    x, y = ix(x), ix(y)
+    if x == y or y == 1 or nonneg(x - 2):
+        return x
+    if x == 1 or nonneg(y - 2):
+        return y
+    first, *rest = sorted(dict.fromkeys((*_sides(x), *_sides(y))), key=_order)
+    for side in rest:
+        first = _of_dims("broadcast", first, side)
+    return first
+
+
+def many(x: Ix | int) -> Ix:
+    """0 where the extent ``x`` is 1, 1 where it is larger: the stride by which a broadcast axis is read."""
+    return minimum(x, 2) - 1
+
+
+def _of_dims(kind: str, x: Ix, y: Ix) -> Ix:
+    assert not x.vars() | y.vars(), f"{kind} of {x} and {y}, which are not of dims alone"
+    return var(_intern((kind, x, y), lambda: Atom(kind, a=x, b=y)))
+
+
+def _sides(e: Ix) -> list[Ix]:
+    """The extents that a broadcast one is made of."""
+    a = _single_atom(e)
+    return [e] if a is None or a.kind != "broadcast" else [side for part in a.parts() for side in _sides(part)]
+
+
+def _order(e: Ix) -> list[tuple[list[int], int]]:
+    return [([a.serial for a in m], c) for m, c in e.sorted_terms()]
+
+
 def dims_of(value: Dim) -> list[Atom]:
     """The ``dim`` atoms of an extent, sorted by name."""
     return sorted({a for a in ix(value).walk() if a.kind == "dim"}, key=lambda a: a.name)
@@ -256,12 +262,12 @@ def dims_of(value: Dim) -> list[Atom]:
 
 # -- internals
 
-
-def _intern(key: tuple[Any, ...], make: Callable[[], Atom]) -> Atom:
-    atom = _interned.get(key)
-    if atom is None:
-        atom = _interned[key] = make()
-    return atom
+_MAKE: dict[str, Callable[[Ix, Ix], Ix]] = {
+    "div": lambda x, y: x // y,
+    "mod": lambda x, y: x % y,
+    "min": minimum,
+    "broadcast": broadcast,
+}
 
 
 def _own_vars(a: Atom) -> Iterable[Atom]:
@@ -273,10 +279,9 @@ def _own_vars(a: Atom) -> Iterable[Atom]:
 def _subst_atom(a: Atom, env: Mapping[Atom, Ix]) -> Ix:
     if a in env:
         return env[a]
-    if a.kind == "div":
-        return a.a.subst(env) // a.b.subst(env)  # type: ignore[union-attr]
-    if a.kind == "mod":
-        return a.a.subst(env) % a.b.subst(env)  # type: ignore[union-attr]
+    if a.kind in OPERATIONS:
+        x, y = (part.subst(env) for part in a.parts())
+        return _MAKE[a.kind](x, y)
     if a.kind == "ind":
         new = a.payload.subst(env)
         return var(a) if new is a.payload else indirect(new, a.ext.subst(env), a.lo.const() or 0)  # type: ignore
@@ -289,10 +294,8 @@ def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | Non
         return ind(a.payload)
     if a.kind in ("var", "dim"):
         return env[a]
-    x, y = a.a.evaluate(env, ind), a.b.evaluate(env, ind)  # type: ignore[union-attr]
-    if isinstance(y, int) and y == 0:
-        return 0
-    return x // y if a.kind == "div" else x % y
+    x, y = (part.evaluate(env, ind) for part in a.parts())
+    return OPERATIONS[a.kind](x, y)
 
 
 def _recombine(terms: dict[Monomial, int]) -> Ix:
@@ -462,7 +465,9 @@ def _factors(e: Ix) -> frozenset[Atom]:
     """The dims that cannot be 0 where the product ``e`` is not."""
     if len(e.terms) != 1:
         return frozenset()
-    return frozenset(a for m in e.terms for a in m if a.kind == "dim" and a.lo == 0)
+    ((m, _),) = e.terms.items()
+    sides = frozenset(d for a in m if a.kind in OVER_DIMS for part in a.parts() for d in _factors(part))
+    return sides | frozenset(a for a in m if a.kind == "dim" and a.lo == 0)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -476,6 +481,9 @@ def _nonneg(e: Ix, positive: frozenset[Atom]) -> bool:
         if k is None or not k.terms:
             continue
         rest = e - k * var(a)
+        if a.kind in OVER_DIMS:  # it is one of its two sides, and the smaller one is below both
+            enough = any if a.kind == "min" and _nonneg(-k, positive) else all
+            return enough(_nonneg(rest + k * side, positive) for side in a.parts())
         lo, hi = _bounds(a)
         if lo is not None and _nonneg(k, positive):
             return _nonneg(rest + k * lo, positive)
@@ -527,7 +535,7 @@ def extremes(e: Ix) -> tuple[Ix | None, Ix | None]:
     out: list[Ix | None] = []
     for sign in (1, -1):
         cur: Ix | None = e
-        for a in sorted((x for x in e.atoms() if x.kind != "dim"), key=lambda x: -x.serial):
+        for a in sorted((x for x in e.atoms() if x.kind != "dim" and x.kind not in OVER_DIMS), key=lambda x: -x.serial):
             if cur is None:
                 break
             k = cur.coefficient(a)

@@ -32,7 +32,7 @@ def _static(d: Def) -> Iterator[Ix]:
     if all(isinstance(n, int) for r in read for n in r.shape):
         return
     for u in unproved(d):
-        if u.always and not any(a.vars() for a in u.needs.atoms() if a.kind != "var"):
+        if u.always and not any(index.var(a).vars() for a in u.needs.atoms() if a.kind != "var"):
             worst = index.extremes(u.needs)[0]
             if worst is not None and not worst.vars():
                 yield worst

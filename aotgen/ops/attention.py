@@ -18,7 +18,7 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
-from aotgen.ops.broadcast import read
+from aotgen.ops.broadcast import along, broadcast, read
 from aotgen.ops.builder import Builder
 from aotgen.ops.normalization import layer_norm
 from aotgen.ops.registry import Ctx, expansion, lowering
@@ -71,8 +71,8 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
     if mask is not None:
         for k in range(2):
             at = k - 4 + mask.rank
-            if at >= 0 and mask.shape[at] != 1:
-                lead[k] = mask.shape[at]
+            if at >= 0:
+                lead[k], = broadcast([lead[k]], [mask.shape[at]])
 
     def f(b: Ix, h: Ix, q: Ix, k: Ix) -> E:
         seen = []
@@ -87,12 +87,10 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
             # A mask narrower than the keys hides the rest.
             width = mask.shape[-1]
             tail = [b, h, q][4 - mask.rank:]
-            lead_at = [index.ix(0) if d == 1 else i for d, i in zip(mask.shape[:-1], tail, strict=True)]
-            place = (*lead_at, index.ix(0) if width == 1 else k)
+            place = tuple(along(d, i) for d, i in zip(mask.shape, [*tail, k], strict=True))
             m = mask[place]
             value = expr.select(m, zero, nothing) if mask.dtype.is_bool else expr.cast(m, kind)
-            if width != 1:
-                value = expr.guard(expr.ge0(index.ix(width) - 1 - k), value, nothing)
+            value = expr.guard(expr.ge0(index.ix(width) - 1 - place[-1]), value, nothing)
         return expr.select(expr.all_(seen), value, nothing)
 
     return compute((*lead, *scores.shape[2:]), f)

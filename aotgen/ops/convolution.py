@@ -18,6 +18,7 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.broadcast import along
 from aotgen.ops.builder import Builder
 from aotgen.ops.registry import Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub, same_dim
@@ -113,8 +114,7 @@ def conv_integer(ctx: Ctx, x: Def, w: Def, x_zero: Def | None = None, w_zero: De
     def read_w(i: tuple[Ix, ...]) -> E:
         if w_zero is None:
             return w[i]
-        one = w_zero.rank == 0 or w_zero.shape[0] == 1
-        return w[i] - (w_zero[(index.ix(0),) * w_zero.rank] if one else w_zero[i[0]])
+        return w[i] - (w_zero[along(w_zero.shape[0], i[0])] if w_zero.rank else w_zero[()])
 
     def read_x(i: tuple[Ix, ...]) -> E:
         return x[i] if x_zero is None else x[i] - x_zero[(index.ix(0),) * x_zero.rank]

@@ -39,7 +39,7 @@ def _patches(x: Array, axes: Sequence[Window], fill: Any) -> Array:
     """``[N, C, out..., taps...]``: what every window of padded ``x`` reads (a view)."""
     pads, steps = [(0, 0), (0, 0)], []
     for w in axes:
-        reach = span(w.taps, w.dilation)
+        reach = int(span(w.taps, w.dilation))  # type: ignore[arg-type]
         lacking = (int(w.out) - 1) * w.stride + reach - int(w.before) - int(w.extent)  # type: ignore[arg-type]
         pads.append((max(int(w.before), 0), max(lacking, 0)))  # type: ignore[arg-type]
         steps.append(reach)
