@@ -87,6 +87,7 @@ class Sub:
     def pieces(self, x: Value, axis: int, count: int) -> list[Value]:
         """``x`` cut into ``count`` equal slices along ``axis``."""
         size = index.ix(x.shape[axis]) // count
+        x = self.sized(x, {axis: size * count}, f"an axis cut into {count} equal parts")
         return [self.slice(x, axis, size * k, size * (k + 1)) for k in range(count)]
 
     def select(self, x: Value, axis: int, k: int) -> Value:
