@@ -236,8 +236,8 @@ def broadcast(x: Ix | int, y: Ix | int) -> Ix:
 
 
 def many(x: Ix | int) -> Ix:
-    """0 where the extent ``x`` is 1, 1 where it is larger: the stride by which a broadcast axis is read."""
-    return minimum(x, 2) - 1
+    """0 where the extent ``x`` is 1 (or 0), 1 where it is larger: the stride by which a broadcast axis is read."""
+    return minimum(1, maximum(0, ix(x) - 1))
 
 
 def _of_dims(kind: str, x: Ix, y: Ix) -> Ix:
