@@ -32,10 +32,19 @@ def _static(d: Def) -> Iterator[Ix]:
     if all(isinstance(n, int) for r in read for n in r.shape):
         return
     for u in unproved(d):
-        if u.always and not any(index.var(a).vars() for a in u.needs.atoms() if a.kind != "var"):
-            worst = index.extremes(u.needs)[0]
-            if worst is not None and not worst.vars():
-                yield worst
+        worst = _worst(u.needs) if u.always else None
+        if worst is not None:
+            yield worst
+
+
+def _worst(needs: Ix) -> Ix | None:
+    """``needs`` with every variable at the end of its range that makes it smallest; None where it is not affine in one."""
+    for v in sorted(needs.vars(), key=lambda v: -v.serial):
+        k = needs.coefficient(v)
+        if k is None or v.lo is None or v.ext is None or not (index.nonneg(k) or index.nonneg(-k)):
+            return None
+        needs = needs - k * index.var(v) + k * (v.lo if index.nonneg(k) else v.lo + v.ext - 1)
+    return None if any(a.kind == "ind" for a in needs.walk()) else needs
 
 
 def _loaded(d: Def) -> Iterator[Ix]:
