@@ -2,7 +2,7 @@
 """Polynomials of open dims as C++ text: extents, strides, sizes and offsets outside kernels, in 64-bit arithmetic.
 
 C++ divides towards zero where these divide downwards: the same, because a run with a negative numerator is refused
-(``ir.facts.needed_by``).
+(``ir.facts.needed_by``). A quotient by 0 is 0: only what has no elements depends on it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from aotgen.core.errors import InternalError
 from aotgen.emit import names
 from aotgen.ir import index
+from aotgen.ir.atoms import OVER_DIMS
 from aotgen.ir.facts import Condition
 from aotgen.ir.index import Atom, Dim
+
+HELPERS = {"min": "smaller", "broadcast": "wider"}  # functions of kernels/cpu/extent.h, and of the C interface
 
 
 def spell(value: Dim, struct: str = "d") -> str:
@@ -43,11 +46,19 @@ def _rough_atom(a: Atom, struct: str) -> str:
         return f"double({struct}.{names.member(a.name)})"
     if a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
-    return f"(({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0)" if a.kind == "div" else f"({rough(a.b, struct)})"
+    if a.kind == "mod":
+        return f"({rough(a.b, struct)})"
+    if a.kind in OVER_DIMS:
+        x, y = (rough(part, struct) for part in a.parts())
+        return f"({x})" if a.kind == "min" else f"({x} + {y})"
+    by, out = spell(a.b, struct), f"({rough(a.a, struct)}) / ({spell(a.b, struct)}) + 1.0"
+    return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0.0)"
 
 
 def condition(c: Condition, struct: str = "d") -> str:
     """``c`` as a C++ expression."""
+    if c.unless:
+        return " || ".join(condition(p, struct) for p in c.parts())
     left, right = (spell(index.as_dim(side), struct) for side in c.sides())
     return f"{left} {'==' if c.equal else '>='} {right}"
 
@@ -63,6 +74,10 @@ def largest(values: Sequence[Dim], struct: str = "d") -> str:
 def _atom(a: Atom, struct: str) -> str:
     if a.kind == "dim":
         return f"int64_t{{{struct}.{names.member(a.name)}}}"
-    if a.kind not in ("div", "mod") or a.a is None or a.b is None:
+    if a.a is None or a.b is None:
         raise InternalError(f"an extent depends on {a}")
-    return f"({spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {spell(a.b, struct)})"
+    if a.kind in OVER_DIMS:
+        return f"{HELPERS[a.kind]}({spell(a.a, struct)}, {spell(a.b, struct)})"
+    by = spell(a.b, struct)
+    out = f"{spell(a.a, struct)} {'/' if a.kind == 'div' else '%'} {by}"
+    return f"({out})" if index.nonneg(a.b - 1) else f"({by} > 0 ? {out} : 0)"

@@ -111,7 +111,7 @@ def interface(program: Program, name: str, slots: Mapping[Buffer, int] | None = 
         DimRow(
             a.name,
             names.member(a.name),
-            (a.lo or index.ix(1)).const() or 1,
+            (a.lo or index.ix(0)).const() or 0,
             LARGEST_DIM if a.hi is None else a.hi,
             a.hi is not None,
             comment(a.name),

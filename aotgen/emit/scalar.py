@@ -15,10 +15,11 @@ from aotgen.emit import names
 from aotgen.emit.names import NameTable
 from aotgen.emit.text import Text
 from aotgen.ir import expr, index
+from aotgen.ir.atoms import OVER_DIMS
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix, Monomial
-from aotgen.targets.base import ADD, AND, CHOICE, LESS, MUL, PRIMARY, UNARY, Code, Dialect
+from aotgen.targets.base import ADD, AND, CHOICE, EQUAL, LESS, MUL, PRIMARY, UNARY, Code, Dialect
 from aotgen.targets.cfamily import COMPUTE_CTYPE, MENTIONS_TWICE
 
 LONGEST = 88  # an expression whose text is longer gets a name
@@ -239,7 +240,8 @@ class ScalarPrinter:
         if found is not None:
             return found
         home = self._home(index.var(a).vars(), loads, scope)
-        code = self._indirect(a, home) if a.kind == "ind" else self._division(a, home)
+        print_ = self._indirect if a.kind == "ind" else self._side if a.kind in OVER_DIMS else self._division
+        code = print_(a, home)
         name = home.names[a] = self.names.numbered("k")
         home.text.line(f"const {self.index_type} {name} = {code.text};")
         return name
@@ -247,10 +249,20 @@ class ScalarPrinter:
     def _division(self, a: Atom, scope: Scope) -> Code:
         assert a.a is not None and a.b is not None
         top, bottom = self.index(a.a, scope), self.index(a.b, scope)
+        if not index.nonneg(a.b - 1, where=a.a):  # nothing is computed from a quotient by 0, but it may be computed
+            bottom = Code(f"vmax({bottom.text}, {self.index_type}{{1}})")
         if index.nonneg(a.a):
             return Code(f"{top.at(MUL)} {'/' if a.kind == 'div' else '%'} {bottom.at(MUL + 1)}", MUL)
         rest = f"imod<{self.index_type}>({top.text}, {bottom.text})"
         return Code(f"({top.text} - {rest}) / {bottom.at(MUL + 1)}" if a.kind == "div" else rest, MUL)
+
+    def _side(self, a: Atom, scope: Scope) -> Code:
+        """A minimum, or a broadcast extent."""
+        x, y = (
+            f"{self.index_type}{{{self.index(part, scope).text}}}" if part.const() is not None else self.index(part, scope).at(EQUAL + 1)
+            for part in a.parts()
+        )
+        return Code(f"vmin({x}, {y})") if a.kind == "min" else Code(f"{x} == 1 ? {y} : {x}", CHOICE)
 
     def _indirect(self, a: Atom, scope: Scope) -> Code:
         """A loaded index, clamped into its axis in its own type before it becomes an offset."""

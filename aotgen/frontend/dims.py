@@ -159,7 +159,7 @@ class _Binder:
         if parsed is not None:
             return parsed
         if self.options.dynamic:
-            return index.dim(name, 1, None)
+            return index.dim(name, 0, None)
         self.unbound.setdefault(name, Unbound(name)).places.append(place)
         return 1
 

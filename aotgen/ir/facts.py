@@ -17,17 +17,29 @@ from aotgen.ir.index import Dim, Ix
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``value == 0`` where ``equal``, else ``value >= 0``: a polynomial of open dims that every run must satisfy."""
+    """``value == 0`` where ``equal``, else ``value >= 0``: a polynomial of open dims that every run must satisfy, ``unless``
+    one of those is 0."""
 
     value: Ix
     equal: bool
+    unless: tuple[Ix, ...] = ()
+
+    def dims(self) -> set[index.Atom]:
+        """The dims that it mentions."""
+        return {a for p in (self.value, *self.unless) for a in p.walk() if a.kind == "dim"}
 
     def sides(self) -> tuple[Ix, Ix]:
         """Two polynomials of positive terms whose difference is ``value``."""
         terms = self.value.terms.items()
         return Ix({m: c for m, c in terms if c > 0}), Ix({m: -c for m, c in terms if c < 0})
 
+    def parts(self) -> list[Condition]:
+        """Conditions without ``unless``, of which one must hold."""
+        return [Condition(self.value, self.equal), *(Condition(p, True) for p in self.unless)]
+
     def __str__(self) -> str:
+        if self.unless:
+            return " or ".join(map(str, self.parts()))
         left, right = self.sides()
         return f"{left} {'==' if self.equal else '>='} {right}"
 
@@ -54,15 +66,27 @@ def assume_equal(a: Dim, b: Dim) -> None:
         _listeners[-1][Condition(difference if leading > 0 else -difference, True)] = None
 
 
-def assume_nonneg(value: Ix) -> None:
-    """Note that a polynomial of open dims is not negative, where that is not true of all dims in their bounds."""
-    if value.const() is None and _listeners:
-        _at_least(value, _listeners[-1])
+def assume_broadcast(a: Dim, b: Dim) -> None:
+    """Note that two extents are equal or one of them is 1, as far as their bounds let it be."""
+    difference = index.ix(a) - b
+    if difference.terms and _listeners:
+        ones = tuple(x - 1 for x in map(index.ix, (a, b)) if not index.nonneg(x - 2) and not index.nonneg(-x))
+        leading = next(c for _, c in difference.sorted_terms())
+        _listeners[-1][Condition(difference if leading > 0 else -difference, True, ones)] = None
+
+
+def assume_nonneg(value: Ix, unless: Sequence[Dim] = ()) -> None:
+    """Note that a polynomial of open dims is not negative, where that is not true of all dims in their bounds, or else that
+    one of ``unless`` is 0."""
+    if _listeners and value.const() is None and not index.nonneg(value):
+        polys = tuple(dict.fromkeys(index.ix(p) for p in unless))
+        possible = tuple(p for p in polys if not index.nonneg(p - 1) and not index.nonneg(-1 - p))
+        _listeners[-1][Condition(value, False, possible)] = None
 
 
 def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:
-    """What must hold so that no extent is negative and no division in one has a negative numerator or divides by zero,
-    where that is not true of all dims in their bounds."""
+    """What must hold so that no extent is negative and no division in one has a negative numerator or divisor, where that is
+    not true of all dims in their bounds."""
     found: dict[Condition, None] = {}
     for extent in dict.fromkeys(extents):
         found.update(needed_to_divide(extent))
@@ -75,7 +99,7 @@ def needed_to_divide(value: Dim) -> dict[Condition, None]:
     found: dict[Condition, None] = {}
     for atom in index.ix(value).walk():
         if atom.kind in ("div", "mod") and atom.a is not None and atom.b is not None:
-            _at_least(atom.b - 1, found)
+            _at_least(atom.b, found)
             _at_least(atom.a, found)
     return found
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders.
+"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders, and the
+minima and broadcast extents of dims.
 
 Two ``Ix`` are equal iff their terms are. Reshape, transpose, head splits, blocked layouts and loop collapsing all
 reduce to the simplifications made here, so a wrong rule is silent everywhere: every rule is property-tested against
@@ -14,56 +15,16 @@ from functools import lru_cache
 from math import gcd
 from typing import Any
 
-Monomial = tuple["Atom", ...]  # sorted by serial; () is the constant
-
-_serial = itertools.count()
-_interned: dict[tuple[Any, ...], Atom] = {}
-
-
-class Atom:
-    """One indivisible factor.
-
-    ``var``: a loop variable, ``lo <= v < lo + ext`` (both ``Ix``). ``dim``: a named extent known only at run time,
-    ``lo <= d <= hi``; ``hi`` may be a polynomial of dims that are known before it.
-    ``div``/``mod``: floor quotient and remainder of ``a`` by ``b``. ``ind``: ``payload``, a loaded integer expression
-    (an ``ir.expr.E``) used as an index, assumed (and at run time clamped) into ``lo <= v < lo + ext``.
-    """
-
-    __slots__ = ("kind", "name", "lo", "ext", "hi", "a", "b", "payload", "serial")
-
-    def __init__(
-        self,
-        kind: str,
-        name: str = "",
-        *,
-        lo: Ix | None = None,
-        ext: Ix | None = None,
-        hi: Dim | None = None,
-        a: Ix | None = None,
-        b: Ix | None = None,
-        payload: Any = None,
-    ) -> None:
-        self.kind, self.name, self.lo, self.ext, self.hi = kind, name, lo, ext, hi
-        self.a, self.b, self.payload, self.serial = a, b, payload, next(_serial)
-
-    def __repr__(self) -> str:
-        if self.kind in ("var", "dim"):
-            return self.name or f"i{self.serial}"
-        if self.kind == "ind":
-            return f"[{self.payload}]"
-        sides = [f"({x})" if x is not None and len(x.terms) > 1 else f"{x}" for x in (self.a, self.b)]
-        return f"({(' // ' if self.kind == 'div' else ' % ').join(sides)})"
-
-    def __lt__(self, other: Atom) -> bool:
-        return self.serial < other.serial
+from aotgen.ir import atoms
+from aotgen.ir.atoms import OPERATIONS, OVER_DIMS, Monomial
+from aotgen.ir.atoms import Atom as Atom
+from aotgen.ir.atoms import interned as _intern
 
 
 def reset() -> None:
     """Forget all interned atoms and restart the counter: called once per compile, so output never depends on what
     was compiled before in the same process."""
-    global _serial
-    _serial = itertools.count()
-    _interned.clear()
+    atoms.reset()
     for cached in (_divmod, _nonneg):
         cached.cache_clear()
 
@@ -110,10 +71,8 @@ class Ix:
         """Every atom, nested ones included (not into ``ind`` payloads)."""
         for a in sorted(self.atoms()):
             yield a
-            if a.kind in ("div", "mod"):
-                assert a.a is not None and a.b is not None
-                yield from a.a.walk()
-                yield from a.b.walk()
+            for part in a.parts():
+                yield from part.walk()
 
     def sorted_terms(self) -> list[tuple[Monomial, int]]:
         """Terms in a deterministic order: larger strides first, the constant last."""
@@ -171,7 +130,7 @@ class Ix:
 
     def subst(self, env: Mapping[Atom, Ix]) -> Ix:
         """Replace ``var``/``dim`` atoms, simplifying on the way."""
-        if not env or not any(a in env or a.kind in ("div", "mod", "ind") for a in self.atoms()):
+        if not env or not any(a in env or a.kind not in ("var", "dim") for a in self.atoms()):
             return self
         out = ix(0)
         for m, c in self.terms.items():
@@ -245,6 +204,57 @@ def indirect(payload: Any, ext: Ix | int, lo: int = 0) -> Ix:
     return var(_intern(key, lambda: Atom("ind", payload=payload, lo=ix(lo), ext=ix(ext))))
 
 
+def minimum(x: Ix | int, y: Ix | int) -> Ix:
+    """The smaller of two polynomials of dims; what they have in common is taken out."""
+    x, y = ix(x), ix(y)
+    if nonneg(y - x):
+        return x
+    if nonneg(x - y):
+        return y
+    shared = {m: c for m, c in x.terms.items() if m and y.terms.get(m) == c}
+    common = Ix({**shared, (): min(x.terms.get((), 0), y.terms.get((), 0))})
+    return common + _of_dims("min", *sorted((x - common, y - common), key=_order))
+
+
+def maximum(x: Ix | int, y: Ix | int) -> Ix:
+    """The larger of two polynomials of dims."""
+    return ix(x) + y - minimum(x, y)
+
+
+def broadcast(x: Ix | int, y: Ix | int) -> Ix:
+    """The extent of an axis that two extents share where one of them gives way if it is 1: ``y`` where ``x`` is 1, else ``x``.
+    They are equal or one is 1; so one that is known not to be 1 is the answer."""
+    x, y = ix(x), ix(y)
+    if x == y or y == 1 or nonneg(x - 2):
+        return x
+    if x == 1 or nonneg(y - 2):
+        return y
+    first, *rest = sorted(dict.fromkeys((*_sides(x), *_sides(y))), key=_order)
+    for side in rest:
+        first = _of_dims("broadcast", first, side)
+    return first
+
+
+def many(x: Ix | int) -> Ix:
+    """0 where the extent ``x`` is 1 (or 0), 1 where it is larger: the stride by which a broadcast axis is read."""
+    return minimum(1, maximum(0, ix(x) - 1))
+
+
+def _of_dims(kind: str, x: Ix, y: Ix) -> Ix:
+    assert not x.vars() | y.vars(), f"{kind} of {x} and {y}, which are not of dims alone"
+    return var(_intern((kind, x, y), lambda: Atom(kind, a=x, b=y)))
+
+
+def _sides(e: Ix) -> list[Ix]:
+    """The extents that a broadcast one is made of."""
+    a = _single_atom(e)
+    return [e] if a is None or a.kind != "broadcast" else [side for part in a.parts() for side in _sides(part)]
+
+
+def _order(e: Ix) -> list[tuple[list[int], int]]:
+    return [([a.serial for a in m], c) for m, c in e.sorted_terms()]
+
+
 def dims_of(value: Dim) -> list[Atom]:
     """The ``dim`` atoms of an extent, sorted by name."""
     return sorted({a for a in ix(value).walk() if a.kind == "dim"}, key=lambda a: a.name)
@@ -252,12 +262,12 @@ def dims_of(value: Dim) -> list[Atom]:
 
 # -- internals
 
-
-def _intern(key: tuple[Any, ...], make: Callable[[], Atom]) -> Atom:
-    atom = _interned.get(key)
-    if atom is None:
-        atom = _interned[key] = make()
-    return atom
+_MAKE: dict[str, Callable[[Ix, Ix], Ix]] = {
+    "div": lambda x, y: x // y,
+    "mod": lambda x, y: x % y,
+    "min": minimum,
+    "broadcast": broadcast,
+}
 
 
 def _own_vars(a: Atom) -> Iterable[Atom]:
@@ -269,10 +279,9 @@ def _own_vars(a: Atom) -> Iterable[Atom]:
 def _subst_atom(a: Atom, env: Mapping[Atom, Ix]) -> Ix:
     if a in env:
         return env[a]
-    if a.kind == "div":
-        return a.a.subst(env) // a.b.subst(env)  # type: ignore[union-attr]
-    if a.kind == "mod":
-        return a.a.subst(env) % a.b.subst(env)  # type: ignore[union-attr]
+    if a.kind in OPERATIONS:
+        x, y = (part.subst(env) for part in a.parts())
+        return _MAKE[a.kind](x, y)
     if a.kind == "ind":
         new = a.payload.subst(env)
         return var(a) if new is a.payload else indirect(new, a.ext.subst(env), a.lo.const() or 0)  # type: ignore
@@ -285,8 +294,8 @@ def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | Non
         return ind(a.payload)
     if a.kind in ("var", "dim"):
         return env[a]
-    x, y = a.a.evaluate(env, ind), a.b.evaluate(env, ind)  # type: ignore[union-attr]
-    return x // y if a.kind == "div" else x % y
+    x, y = (part.evaluate(env, ind) for part in a.parts())
+    return OPERATIONS[a.kind](x, y)
 
 
 def _recombine(terms: dict[Monomial, int]) -> Ix:
@@ -323,16 +332,20 @@ def _divide_exact(m: Monomial, c: int, by: Ix) -> tuple[Monomial, int] | None:
 
 @lru_cache(maxsize=1 << 16)
 def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
-    """Floor quotient and remainder of ``e`` by a positive ``by``."""
+    """Floor quotient and remainder of ``e`` by a positive ``by``. Where open dims make ``by`` 0, nothing is ever
+    evaluated that depends on the answer, so any will do."""
     c = by.const()
     if c == 1:
         return e, ix(0)
-    if c == 0:  # an axis of extent 0: no point is ever evaluated, so any answer will do
+    if c == 0:
         return ix(0), ix(0)
     if c is not None and c < 0:
         raise ZeroDivisionError(f"index division of {e} by {c}")
+    if c is None and (common := _common_factor(e, by)) is not None:
+        q, r = _divmod(_reduced(e, common), _reduced(by, common))
+        return q, r * common
     quotient, rest = _split_multiples(e, by, c)
-    if nonneg(rest) and nonneg(by - 1 - rest):
+    if not rest.terms or (nonneg(rest) and _nonneg(by - 1 - rest, present(rest) | _factors(by))):
         return quotient, rest
     if c is not None:
         low, high = (None if x is None else x.const() for x in extremes(rest))
@@ -371,6 +384,22 @@ def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
         else:
             rest[m] = k
     return Ix(quot), Ix(rest)
+
+
+def _common_factor(e: Ix, by: Ix) -> Ix | None:
+    """The largest monomial, its coefficient included, that divides every term of ``e`` and ``by``; None when that is 1."""
+    terms = [*e.terms.items(), *by.terms.items()]
+    number = gcd(*(c for _, c in terms))
+    shared: list[Atom] = []
+    for a in terms[-1][0]:
+        if all(m.count(a) > shared.count(a) for m, _ in terms):
+            shared.append(a)
+    return Ix({tuple(shared): number}) if shared or number > 1 else None
+
+
+def _reduced(e: Ix, by: Ix) -> Ix:
+    """``e`` divided by a single term that divides every one of its own."""
+    return Ix(dict(t for m, c in e.terms.items() if (t := _divide_exact(m, c, by)) is not None))
 
 
 def _single_atom(e: Ix) -> Atom | None:
@@ -420,13 +449,30 @@ def undivided(e: Ix) -> Ix:
     return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
 
 
-def nonneg(e: Ix | int) -> bool:
-    """Is ``e >= 0`` provable for every value of its variables and dims? False means "not proved"."""
-    return _nonneg(ix(e))
+def nonneg(e: Ix | int, where: Ix | None = None) -> bool:
+    """Is ``e >= 0`` provable for every value of its variables and dims? False means "not proved". Where a loop is empty its
+    variable has no value: a factor of the extent of one in ``e`` (or in ``where``) is at least 1."""
+    e = ix(e)
+    return _nonneg(e, present(e) if where is None else present(e) | present(where))
+
+
+def present(e: Ix) -> frozenset[Atom]:
+    """The dims that are not 0 wherever the variables of ``e`` have values."""
+    return frozenset(d for v in e.vars() if v.ext is not None for d in _factors(v.ext))
+
+
+def _factors(e: Ix) -> frozenset[Atom]:
+    """The dims that cannot be 0 where the product ``e`` is not."""
+    if len(e.terms) != 1:
+        return frozenset()
+    ((m, _),) = e.terms.items()
+    sides = frozenset(d for a in m if a.kind in OVER_DIMS for part in a.parts() for d in _factors(part))
+    return sides | frozenset(a for a in m if a.kind == "dim" and a.lo == 0)
 
 
 @lru_cache(maxsize=1 << 16)
-def _nonneg(e: Ix) -> bool:
+def _nonneg(e: Ix, positive: frozenset[Atom]) -> bool:
+    """``nonneg`` where the dims in ``positive`` are at least 1."""
     c = e.const()
     if c is not None:
         return c >= 0
@@ -435,30 +481,34 @@ def _nonneg(e: Ix) -> bool:
         if k is None or not k.terms:
             continue
         rest = e - k * var(a)
+        if a.kind in OVER_DIMS:  # it is one of its two sides, and the smaller one is below both
+            enough = any if a.kind == "min" and _nonneg(-k, positive) else all
+            return enough(_nonneg(rest + k * side, positive) for side in a.parts())
         lo, hi = _bounds(a)
-        if lo is not None and nonneg(k):
-            return nonneg(rest + k * lo)
-        if hi is not None and nonneg(-k):
-            return nonneg(rest + k * hi)
+        if lo is not None and _nonneg(k, positive):
+            return _nonneg(rest + k * lo, positive)
+        if hi is not None and _nonneg(-k, positive):
+            return _nonneg(rest + k * hi, positive)
         return False
-    return all(x.kind == "dim" for x in e.atoms()) and _nonneg_dims(e)
+    return all(x.kind == "dim" for x in e.atoms()) and _nonneg_dims(e, positive)
 
 
-def _nonneg_dims(e: Ix) -> bool:
+def _nonneg_dims(e: Ix, positive: frozenset[Atom]) -> bool:
     """Shift every dim by its lower bound and ask for non-negative coefficients; then try upper bounds of negative ones."""
+    low = {a: ix(1) if a in positive else a.lo or ix(0) for a in e.atoms()}
     shifted = e
-    for a in e.atoms():
-        shifted = shifted.subst({a: var(a) + (a.lo or 0)})
+    for a, lo in low.items():
+        shifted = shifted.subst({a: var(a) + lo})
     if all(c >= 0 for c in shifted.terms.values()):
         return True
     for a in sorted(e.atoms()):
         k = e.coefficient(a)
-        if k is not None and a.hi is not None and nonneg(-k):
-            return nonneg(e - k * var(a) + k * a.hi)
-        if k is not None and a.lo is not None and nonneg(k):
+        if k is not None and a.hi is not None and _nonneg(-k, positive):
+            return _nonneg(e - k * var(a) + k * a.hi, positive)
+        if k is not None and a.lo is not None and _nonneg(k, positive):
             rest = e - k * var(a)
             if len(rest.atoms()) < len(e.atoms()):
-                return nonneg(rest + k * a.lo)
+                return _nonneg(rest + k * low[a], positive)
     return False
 
 
@@ -485,7 +535,7 @@ def extremes(e: Ix) -> tuple[Ix | None, Ix | None]:
     out: list[Ix | None] = []
     for sign in (1, -1):
         cur: Ix | None = e
-        for a in sorted((x for x in e.atoms() if x.kind != "dim"), key=lambda x: -x.serial):
+        for a in sorted((x for x in e.atoms() if x.kind != "dim" and x.kind not in OVER_DIMS), key=lambda x: -x.serial):
             if cur is None:
                 break
             k = cur.coefficient(a)

@@ -18,6 +18,7 @@ from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import InternalError
 from aotgen.ir import define, index
+from aotgen.ir.atoms import OPERATIONS
 from aotgen.ir.define import Call, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
@@ -346,11 +347,10 @@ class _Frame:
             assert a.ext is not None
             lo, ext = self.index(a.lo, mask), self.index(a.ext, mask)
             return np.maximum(np.minimum(v, lo + ext - 1), lo)
-        assert a.a is not None
-        assert a.b is not None
-        x, y = self.index(a.a, mask), self.index(a.b, mask)
-        y = np.where(y == 0, 1, y)  # an empty axis: nothing is evaluated there
-        return x // y if a.kind == "div" else x % y
+        x, y = (self.index(part, mask) for part in a.parts())
+        if a.kind in ("div", "mod"):
+            y = np.where(y == 0, 1, y)  # an empty axis: nothing is evaluated there
+        return OPERATIONS[a.kind](x, y)
 
 
 def _strided(a: Array, at: Sequence[Array], rank: int) -> Array | None:

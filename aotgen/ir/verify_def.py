@@ -8,6 +8,7 @@ cannot be proved is reported, not assumed: a load like that is a real fault wait
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aotgen.core.errors import InternalError
 from aotgen.ir import index
@@ -18,9 +19,24 @@ from aotgen.ir.index import Atom, Ix
 Facts = tuple[Ix, ...]  # each is >= 0
 
 
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """An access that may be out of bounds: ``what`` in words; it is in bounds where ``needs`` is >= 0, ``always`` evaluated
+    or (not always) under the condition of a guard."""
+
+    what: str
+    needs: Ix
+    always: bool
+
+
 def problems(d: Def) -> list[str]:
     """Every load (and scatter store) of ``d`` not provably in bounds, in words."""
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(u.what for u in unproved(d)))
+
+
+def unproved(d: Def) -> list[Unproved]:
+    """Every load (and scatter store) of ``d`` not provably in bounds."""
+    found: dict[Unproved, None] = {}
     roots = [d.expr] if d.expr is not None else []
     for i in d.at:
         roots += _payloads(i)
@@ -38,7 +54,7 @@ def verify(defs: Sequence[Def]) -> None:
             raise InternalError(f"{p} in {d!r}", node=d.origin)
 
 
-def _visit(e: E, facts: Facts, found: dict[str, None], seen: set[tuple[E, Facts]]) -> None:
+def _visit(e: E, facts: Facts, found: dict[Unproved, None], seen: set[tuple[E, Facts]]) -> None:
     if (e, facts) in seen:
         return
     seen.add((e, facts))
@@ -78,10 +94,12 @@ def _false(c: E) -> Facts:
     return (-1 - c.attr,) if c.op == "ge0" else ()
 
 
-def _check(d: Def, idx: Sequence[Ix], facts: Facts, found: dict[str, None], what: str) -> None:
+def _check(d: Def, idx: Sequence[Ix], facts: Facts, found: dict[Unproved, None], what: str) -> None:
     for axis, (i, n) in enumerate(zip(idx, d.shape, strict=True)):
-        if not (proved(i, facts) and proved(n - 1 - i, facts)):
-            found[f"{what} {d.name or 'a tensor'}{list(d.shape)} at {i} on axis {axis} may be out of bounds"] = None
+        for needs in (i, n - 1 - i):
+            if not proved(needs, facts):
+                where = f"{what} {d.name or 'a tensor'}{list(d.shape)} at {i} on axis {axis} may be out of bounds"
+                found[Unproved(where, needs, not facts)] = None
 
 
 def proved(e: Ix | int, facts: Facts) -> bool:

@@ -28,7 +28,20 @@ from aotgen.ir.program import (
     packed,
     row_major,
 )
-from aotgen.lower import claims, constants, extents, fuse, group, library, nest, place, regions, requirements, schedule
+from aotgen.lower import (
+    claims,
+    constants,
+    extents,
+    fuse,
+    group,
+    library,
+    nest,
+    place,
+    reach,
+    regions,
+    requirements,
+    schedule,
+)
 from aotgen.lower.place import Folded, Operand, Placement, View
 from aotgen.lower.scope import CONSTANT, Choice, Scope
 from aotgen.lower.state import State
@@ -62,7 +75,7 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
     with facts.assuming() as assumed:
         steps = _lower_steps(scope, state, tensors, outputs)
     wanted = requirements.needed(steps, assumed, [d for p in (*inputs, *ports) for d in p.tensor.shape])
-    before = tuple(c for c in wanted if requirements.only_of(c.value, set(state.dims)))
+    before = tuple(c for c in wanted if c.dims() <= set(state.dims))
     steps = requirements.checked(steps, [c for c in wanted if c not in before], state)
     requirements.verify(steps, ports, state.dims)
     made = tuple(sorted(requirements.made_by(steps), key=lambda a: a.name))
@@ -82,6 +95,7 @@ def _lower_steps(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: 
     made = scope.build()
     constants.fold(made, state)
     outputs = _distinct(made)
+    reach.note(outputs)
     extents.order(outputs, scope.made)
     claims.claim(outputs, frozenset(outputs))
     extents.order(outputs, scope.made)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aotgen.ir import index
+from aotgen.ir.atoms import OVER_DIMS
 from aotgen.ir.index import Atom, Ix
 
 
@@ -73,7 +74,7 @@ def _digits(component: Ix, value: Ix) -> dict[Atom, Ix] | None:
     terms: list[tuple[Ix, Atom]] = []
     rest = component
     for a in sorted(component.atoms()):
-        if a.kind == "dim":
+        if a.kind == "dim" or a.kind in OVER_DIMS:
             continue
         if a.kind != "var":
             return None

@@ -140,6 +140,16 @@ def _unique(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]
     return _selection("unique_of", call, origin, state, tensors, params, index.as_dim(ix(around[1][1]) * 24))
 
 
+def _determinant(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
+    """``determinant(x, y, batch, n, scratch)``, one matrix of scratch."""
+    x, y = call.args[0], call.results[0]
+    n = x.shape[-1]
+    copy = state.buffer("matrix", dtypes.f64, row_major((n, n)), "workspace")
+    params = (("batch", y.size), ("n", n))
+    step = LibraryCall(state.unique("determinant"), "determinant", "linear.h", (tensors[x],), (tensors[y],), params, copy, origin)
+    return step, ()
+
+
 _ROWS: Mapping[str, Row] = {
     "topk": _topk,
     "nonzero": _nonzero,
@@ -148,4 +158,5 @@ _ROWS: Mapping[str, Row] = {
     "slice_along": _slice_along,
     "nms": _nms,
     "unique": _unique,
+    "determinant": _determinant,
 }

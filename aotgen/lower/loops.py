@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from aotgen.ir import expr, index
+from aotgen.ir.atoms import OVER_DIMS
 from aotgen.ir.define import Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
@@ -152,7 +153,7 @@ def _splittable(nest: LoopNest, stage: Stage) -> list[tuple[Atom, Ix]]:
 
 
 def _dims_only(i: Ix) -> bool:
-    return all(a.kind == "dim" for a in i.atoms())
+    return all(a.kind == "dim" or a.kind in OVER_DIMS for a in i.atoms())
 
 
 def split_at(nest: LoopNest, v: Atom, c: Ix | int) -> LoopNest:

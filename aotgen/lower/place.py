@@ -278,7 +278,7 @@ def _as_view(p: Placement, d: Def, need: Strided) -> View | None:
             return None
         strides.append(index.as_dim(k))
         offset = offset - k * index.var(a)
-    if offset.vars() or any(x.kind != "dim" for x in offset.atoms()):
+    if offset.vars() or any(x.kind == "ind" for x in offset.walk()):
         return None
     if need.unit is not None and strides[need.unit] != 1 and d.shape[need.unit] != 1:
         return None

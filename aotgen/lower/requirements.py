@@ -56,7 +56,7 @@ def checked(steps: Sequence[Step], conditions: Sequence[Condition], state: State
         if step is not None:
             out.append(step)
         still -= made
-        due = tuple(c for c in waiting if not any(a in still for a in c.value.walk()))
+        due = tuple(c for c in waiting if not c.dims() & still)
         if due:
             out.append(Check(state.unique("check"), due))
             waiting = [c for c in waiting if c not in due]

@@ -18,7 +18,7 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
-from aotgen.ops.broadcast import read
+from aotgen.ops.broadcast import along, broadcast, read
 from aotgen.ops.builder import Builder
 from aotgen.ops.normalization import layer_norm
 from aotgen.ops.registry import Ctx, expansion, lowering
@@ -71,8 +71,8 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
     if mask is not None:
         for k in range(2):
             at = k - 4 + mask.rank
-            if at >= 0 and mask.shape[at] != 1:
-                lead[k] = mask.shape[at]
+            if at >= 0:
+                lead[k], = broadcast([lead[k]], [mask.shape[at]])
 
     def f(b: Ix, h: Ix, q: Ix, k: Ix) -> E:
         seen = []
@@ -87,12 +87,10 @@ def attention_bias(ctx: Ctx, scores: Def, mask: Def | None = None, offset: Def |
             # A mask narrower than the keys hides the rest.
             width = mask.shape[-1]
             tail = [b, h, q][4 - mask.rank:]
-            lead_at = [index.ix(0) if d == 1 else i for d, i in zip(mask.shape[:-1], tail, strict=True)]
-            place = (*lead_at, index.ix(0) if width == 1 else k)
+            place = tuple(along(d, i) for d, i in zip(mask.shape, [*tail, k], strict=True))
             m = mask[place]
             value = expr.select(m, zero, nothing) if mask.dtype.is_bool else expr.cast(m, kind)
-            if width != 1:
-                value = expr.guard(expr.ge0(index.ix(width) - 1 - k), value, nothing)
+            value = expr.guard(expr.ge0(index.ix(width) - 1 - place[-1]), value, nothing)
         return expr.select(expr.all_(seen), value, nothing)
 
     return compute((*lead, *scores.shape[2:]), f)
@@ -131,14 +129,22 @@ def grouped_product(s: Sub, a: Value, b: Value) -> Value:
     return s.reshape(y, [batch, heads, m, b.shape[3]])
 
 
-def attend(s: Sub, q: Value, k: Value, v: Value, scale: float, bias: Bias, softcap: float = 0.0,
+def _root(s: Sub, scale: float | None, width: Dim, dtype: DType) -> Value:
+    """``sqrt(|scale|)``; ``scale`` None is ``1 / sqrt(width)``."""
+    if scale is not None or isinstance(width, int):
+        return s.scalar(abs(width**-0.5 if scale is None else scale) ** 0.5, dtype)  # type: ignore[operator]
+    root = s("Sqrt", s("Sqrt", s.cast(s.ints([width]), dtypes.f64)))
+    return s.cast(s("Reciprocal", root), dtype)
+
+
+def attend(s: Sub, q: Value, k: Value, v: Value, scale: float | None, bias: Bias, softcap: float = 0.0,
            precision: DType | None = None, stage: int = 0) -> tuple[Value, Value]:
     """Scaled dot-product attention ``[B, H, Sq, Dv]``, and the scores at ``stage``: 0 raw, 1 capped, 2 biased,
-    3 normalised."""
-    root = s.scalar(abs(scale) ** 0.5, q.dtype)
+    3 normalised. ``scale`` None: one over the root of the head size."""
+    root = _root(s, scale, q.shape[3], q.dtype)
     keys = s.transpose(s("Mul", k, root), [0, 1, 3, 2])
     raw = grouped_product(s, s("Mul", q, root), keys)
-    if scale < 0:
+    if scale is not None and scale < 0:
         raw = s("Neg", raw)
     capped = raw
     if softcap > 0:
@@ -189,15 +195,13 @@ def attention(ctx: Ctx, builder: Builder, q: Value, k: Value, v: Value, mask: Va
     if past_key is not None and past_value is not None:
         past = past_key.shape[2]
         k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
-    width = q.shape[3]
-    if not isinstance(width, int):
-        raise ctx.refuse(f"attention with an open head size {width}", "fix it with --dim")
     upper = [n for n in (0 if ctx.attr_int("is_causal", 0) else -1, ctx.attr_int("right_window_size", -1)) if n >= 0]
     left = ctx.attr_int("left_window_size", -1)
     bias = Bias(mask, None if valid is not None and past_key is None else past, min(upper) if upper else None,
                 -left if left >= 0 else None, valid)
     precision = ctx.attr_dtype("softmax_precision") if ctx.has("softmax_precision") else None
-    y, shown = attend(s, q, k, v, ctx.attr_float("scale", width ** -0.5), bias, ctx.attr_float("softcap", 0.0), precision,
+    scale = ctx.attr_float("scale") if ctx.has("scale") else None
+    y, shown = attend(s, q, k, v, scale, bias, ctx.attr_float("softcap", 0.0), precision,
                       ctx.attr_int("qk_matmul_output_mode", 0))
     return s.asked(merge_heads(s, y) if flat else y, k, v, shown)
 
@@ -207,9 +211,10 @@ def attention(ctx: Ctx, builder: Builder, q: Value, k: Value, v: Value, mask: Va
 
 @lowering("Rotate", domain="aotgen")
 def rotate_def(ctx: Ctx, x: Def, cos: Def, sin: Def) -> Def:
-    """x: ``[B, S, H, D]`` (``heads_first`` 0) or ``[B, H, S, D]``; cos, sin: ``[B or 1, S, size/2]``."""
-    size = ctx.attr_int("size")
-    half, pairs = size // 2, bool(ctx.attr_int("interleaved", 0))
+    """x: ``[B, S, H, D]`` (``heads_first`` 0) or ``[B, H, S, D]``; cos, sin: ``[B or 1, S, half]``: the first ``2 * half``
+    elements of ``D`` turn."""
+    half, pairs = index.ix(cos.shape[-1]), bool(ctx.attr_int("interleaved", 0))
+    size = half * 2
     seq = 2 if ctx.attr_int("heads_first", 0) else 1
     kind = dtypes.compute_of(x.dtype)
 
@@ -224,7 +229,7 @@ def rotate_def(ctx: Ctx, x: Def, cos: Def, sin: Def) -> Def:
         c, n = (expr.cast(read(t, (i[0], i[seq], which)), kind) for t in (cos, sin))
         a, b = x[i[:3] + (first,)], x[i[:3] + (second,)]
         turned = expr.select(is_first, c * a - n * b, n * a + c * b)
-        if isinstance(x.shape[3], int) and size == x.shape[3]:
+        if size == index.ix(x.shape[3]):
             return turned
         return expr.guard(expr.ge0(size - 1 - d), turned, x[i])
 
@@ -238,15 +243,15 @@ def rotary_embedding(ctx: Ctx, builder: Builder, x: Value, cos: Value, sin: Valu
     if not first:
         heads = ctx.attr_int("num_heads")
         x = s.reshape(x, [*shape[:2], heads, index.ix(shape[2]) // heads])
-    if not isinstance(x.shape[3], int):
-        raise ctx.refuse("rotary embedding with an open head size", "fix it with --dim")
     if positions is not None:
         cos, sin = s("Gather", cos, positions, axis=0), s("Gather", sin, positions, axis=0)
     size = ctx.attr_int("rotary_embedding_dim", 0) or x.shape[3]
-    if index.as_dim(cos.shape[-1]) not in (size // 2,):
-        raise ModelError(f"the cosine cache has {cos.shape[-1]} angles, {size // 2} are needed")
-    y = s("Rotate", x, cos, sin, domain="aotgen", interleaved=ctx.attr_int("interleaved", 0), size=size, heads_first=int(first))
-    return s.reshape(y, shape)
+    half = size // 2 if isinstance(size, int) else cos.shape[-1]
+    cos, sin = (s.sized(t, {-1: half}, "a cache of angles") for t in (cos, sin))
+    if not isinstance(size, int):
+        x = s.sized(x, {3: index.ix(half) * 2}, "heads to rotate")
+    y = s("Rotate", x, cos, sin, domain="aotgen", interleaved=ctx.attr_int("interleaved", 0), heads_first=int(first))
+    return y if first else s.reshape(y, [*shape[:2], index.ix(y.shape[2]) * y.shape[3]])
 
 
 # -- onnxruntime's own
@@ -278,7 +283,7 @@ def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None =
         k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
     mask = _ms_mask(ctx, s, padding, added, k)
     causal = bool(ctx.attr_int("unidirectional", 0))
-    scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
+    scale = ctx.attr_float("scale", 0.0) or None
     y, _ = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
     return s.asked(merge_heads(s, y), k, v)
 
@@ -324,17 +329,17 @@ def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | N
         raise ctx.refuse("Attention with a shared past buffer")
     qkv = s("MatMul", x, w)
     qkv = qkv if bias is None else s("Add", qkv, bias)
-    total = qkv.shape[2]
-    sizes = ctx.attr_ints("qkv_hidden_sizes") if ctx.has("qkv_hidden_sizes") else [int(total) // 3] * 3
-    if not sizes or sum(sizes) != total:
-        raise ModelError(f"qkv sizes {sizes} of a projection of {total}")
-    q, k, v = (split_heads(s, s.slice(qkv, 2, sum(sizes[:n]), sum(sizes[:n + 1])), heads) for n in range(3))
+    sizes = list(map(index.ix, ctx.attr_ints("qkv_hidden_sizes"))) if ctx.has("qkv_hidden_sizes") else [
+        index.ix(qkv.shape[2]) // 3] * 3
+    ends = [sum(sizes[:n], index.ix(0)) for n in range(4)]
+    qkv = s.sized(qkv, {2: index.as_dim(ends[3])}, "a projection to queries, keys and values")
+    q, k, v = (split_heads(s, s.slice(qkv, 2, ends[n], ends[n + 1]), heads) for n in range(3))
     before: Dim = 0
     if past is not None:
         before = past.shape[3]
         k, v = (s.concat([s.select(past, 0, n), t], 2) for n, t in enumerate((k, v)))
     causal = bool(ctx.attr_int("unidirectional", 0))
-    scale = ctx.attr_float("scale", 0.0) or float(q.shape[3]) ** -0.5  # type: ignore[arg-type]
+    scale = ctx.attr_float("scale", 0.0) or None
     y, _ = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, k), before, 0 if causal else None))
     present = None
     if ctx.wants(1):

@@ -10,13 +10,13 @@ from aotgen.core.errors import ModelError
 from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E
-from aotgen.ir.index import Dim, Ix
+from aotgen.ir.index import Dim, Ix, as_dim
 from aotgen.ops.registry import Ctx
 
 
 def broadcast(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
-    """The common shape: right-aligned, an extent of 1 gives way. Extents that agree only for some values of open dims are
-    assumed equal. Raises ModelError when they cannot agree."""
+    """The common shape: right-aligned, an extent of 1 gives way, also one that is 1 only in some runs. Extents that agree only
+    for some values of open dims are assumed to. Raises ModelError when they cannot."""
     rank = max((len(s) for s in shapes), default=0)
     out: list[Dim] = []
     for k in range(rank):
@@ -36,8 +36,8 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
     if never_equal(a, b):
         shown = " and ".join(str(list(s)) for s in shapes)
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
-    facts.assume_equal(a, b)
-    return b if isinstance(b, int) else a
+    facts.assume_broadcast(a, b)
+    return as_dim(index.broadcast(a, b))
 
 
 def never_equal(a: Dim, b: Dim) -> bool:
@@ -49,7 +49,15 @@ def never_equal(a: Dim, b: Dim) -> bool:
 def read(x: Def, idx: Sequence[Ix]) -> E:
     """The element of ``x`` broadcast to the space of ``idx``."""
     tail = idx[len(idx) - x.rank :]
-    return x[tuple(index.ix(0) if d == 1 else i for d, i in zip(x.shape, tail, strict=True))]
+    return x[tuple(along(d, i) for d, i in zip(x.shape, tail, strict=True))]
+
+
+def along(extent: Dim, i: Ix) -> Ix:
+    """Where an axis of ``extent`` is read for index ``i`` of a broadcast one: at ``i``, but at 0 where its extent is 1."""
+    if extent == 1:
+        return index.ix(0)
+    open_end = not isinstance(extent, int) and not index.nonneg(extent - 2) and not index.nonneg(extent - 1 - i)
+    return i * index.many(extent) if open_end else i
 
 
 def elementwise(ctx: Ctx, f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:

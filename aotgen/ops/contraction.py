@@ -17,7 +17,7 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
-from aotgen.ops.broadcast import broadcast, read
+from aotgen.ops.broadcast import along, broadcast, read
 from aotgen.ops.builder import Builder
 from aotgen.ops.registry import Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub, same_dim
@@ -48,7 +48,7 @@ def matmul_def(a: Def, b: Def, dtype: DType, read_a: Read, read_b: Read) -> Def:
 
 def _aligned(batch: Sequence[Dim], at: Sequence[Ix]) -> tuple[Ix, ...]:
     """Where an operand with batch axes ``batch`` is read for the batch index ``at`` of the result."""
-    return tuple(index.ix(0) if d == 1 else i for d, i in zip(batch, at[len(at) - len(batch) :], strict=True))
+    return tuple(along(d, i) for d, i in zip(batch, at[len(at) - len(batch) :], strict=True))
 
 
 @lowering("MatMul")
@@ -66,15 +66,15 @@ def _centred(x: Def, zero: Def | None, rows: bool) -> Read:
     """Elements of ``x`` minus their zero point."""
     if zero is None:
         return lambda i: x[i]
-    along = -2 if rows and x.rank > 1 else -1
+    axis = -2 if rows and x.rank > 1 else -1
     if zero.rank == 1:
-        broadcast(zero.shape, (x.shape[along],))  # where extents are open, run checks it
+        broadcast(zero.shape, (x.shape[axis],))  # where extents are open, run checks it
 
     def element(i: tuple[Ix, ...]) -> E:
         if zero.rank == 0:
             return x[i] - zero[()]
         if zero.rank == 1:
-            return x[i] - zero[index.ix(0) if zero.shape[0] == 1 else i[along]]
+            return x[i] - zero[along(zero.shape[0], i[axis])]
         return x[i] - read(zero, i)
 
     return element
@@ -126,6 +126,8 @@ def qlinear_matmul(
     out = sub(
         "Requantize", acc, per_row(a_scale), b_scale, per_row(y_scale), per_row(y_zero), domain="aotgen"
     )
+    if len(out.shape) == len(acc.shape):
+        return sub.sized(out, dict(enumerate(acc.shape)), "a product with quantisation parameters")
     return sub.reshape(out, acc.shape)
 
 
@@ -141,7 +143,7 @@ def gemm(ctx: Ctx, builder: Builder, a: Value, b: Value, c: Value | None = None)
     beta = ctx.attr_float("beta", 1.0)
     if c is None or beta == 0.0:
         return y
-    return sub("Add", y, _scaled(sub, c, beta))  # type: ignore[no-any-return]
+    return sub.sized(sub("Add", y, _scaled(sub, c, beta)), dict(enumerate(y.shape)), "Gemm's sum with its third operand")
 
 
 @expansion("FusedMatMul", domain="com.microsoft")

@@ -18,22 +18,26 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.broadcast import along
 from aotgen.ops.builder import Builder
 from aotgen.ops.registry import Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub, same_dim
+from aotgen.ops.sized import sized
 from aotgen.ops.window import inside_all, per_axis, reads, span, windows
 
 Read = Callable[[tuple[Ix, ...]], E]
 
 
-def kernel_taps(ctx: Ctx, w: Def) -> list[int]:
-    """The spatial extents of a convolution's weights, checked against ``kernel_shape``."""
-    taps = [index.as_dim(d) for d in w.shape[2:]]
-    if not all(isinstance(t, int) for t in taps):
-        raise ctx.refuse(f"convolution weights with open extents {taps}", "fix them with --dim")
-    if ctx.has("kernel_shape") and ctx.attr_ints("kernel_shape") != taps:
-        raise ModelError(f"kernel_shape {ctx.attr_ints('kernel_shape')} but the weights have {taps}")
-    return taps  # type: ignore[return-value]
+def kernel_taps(ctx: Ctx, w: Def) -> list[Dim]:
+    """The spatial extents of a convolution's weights: those of ``kernel_shape`` where it is given, which open ones are then
+    assumed to be."""
+    taps = list(w.shape[2:])
+    if ctx.has("kernel_shape"):
+        wanted = ctx.attr_ints("kernel_shape")
+        if len(wanted) != len(taps):
+            raise ModelError(f"kernel_shape {wanted} but the weights have {taps}")
+        taps = list(sized(w, {2 + k: d for k, d in enumerate(wanted)}, "weights of a convolution").shape[2:])
+    return taps
 
 
 def conv_def(ctx: Ctx, x: Def, w: Def, dtype: DType, read_x: Read, read_w: Read) -> Def:
@@ -110,8 +114,7 @@ def conv_integer(ctx: Ctx, x: Def, w: Def, x_zero: Def | None = None, w_zero: De
     def read_w(i: tuple[Ix, ...]) -> E:
         if w_zero is None:
             return w[i]
-        one = w_zero.rank == 0 or w_zero.shape[0] == 1
-        return w[i] - (w_zero[(index.ix(0),) * w_zero.rank] if one else w_zero[i[0]])
+        return w[i] - (w_zero[along(w_zero.shape[0], i[0])] if w_zero.rank else w_zero[()])
 
     def read_x(i: tuple[Ix, ...]) -> E:
         return x[i] if x_zero is None else x[i] - x_zero[(index.ix(0),) * x_zero.rank]
@@ -189,7 +192,7 @@ def conv_transpose(ctx: Ctx, x: Def, w: Def, b: Def | None = None) -> Def:
 
 
 def transposed_extents(
-    ctx: Ctx, spatial: Sequence[Dim], taps: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+    ctx: Ctx, spatial: Sequence[Dim], taps: Sequence[Dim], strides: Sequence[int], dilations: Sequence[int]
 ) -> tuple[list[Dim], list[Dim]]:
     """Leading crop and output extent of each axis, from pads, auto_pad, output_padding and output_shape."""
     n = len(spatial)

@@ -17,6 +17,7 @@ from aotgen.ir.interpret import Array, library
 from aotgen.ops.broadcast import replaced, unread
 from aotgen.ops.generators import data_dim
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 
 
 @lowering("Gather")
@@ -74,7 +75,7 @@ def gather_nd(ctx: Ctx, x: Def, indices: Def) -> Def:
 
 
 def _depth(ctx: Ctx, indices: Def, most: int) -> int:
-    """How many axes the last axis of ``indices`` addresses."""
+    """How many axes the last axis of ``indices`` addresses: it decides the rank of the result."""
     depth = indices.shape[-1]
     if not isinstance(depth, int):
         raise ctx.refuse(f"the index depth {depth} must be a number", "fix that dim with --dim")
@@ -102,7 +103,10 @@ def scatter_elements(ctx: Ctx, x: Def, indices: Def, updates: Def) -> Def:
 
 @lowering("ScatterND")
 def scatter_nd(ctx: Ctx, x: Def, indices: Def, updates: Def) -> Def:
-    q, depth = indices.rank - 1, _depth(ctx, indices, x.rank)
+    q = indices.rank - 1
+    if not isinstance(indices.shape[-1], int):  # the updates' rank tells how many axes the indices leave
+        indices = sized(indices, {-1: q + x.rank - updates.rank}, "indices that address axes")
+    depth = _depth(ctx, indices, x.rank)
 
     def at(*u: Ix) -> Sequence[Ix]:
         return (*(wrap_negative(indices[u[:q] + (ix(j),)], x.shape[j]) for j in range(depth)), *u[q:])

@@ -39,7 +39,7 @@ def _patches(x: Array, axes: Sequence[Window], fill: Any) -> Array:
     """``[N, C, out..., taps...]``: what every window of padded ``x`` reads (a view)."""
     pads, steps = [(0, 0), (0, 0)], []
     for w in axes:
-        reach = span(w.taps, w.dilation)
+        reach = int(span(w.taps, w.dilation))  # type: ignore[arg-type]
         lacking = (int(w.out) - 1) * w.stride + reach - int(w.before) - int(w.extent)  # type: ignore[arg-type]
         pads.append((max(int(w.before), 0), max(lacking, 0)))  # type: ignore[arg-type]
         steps.append(reach)
@@ -86,7 +86,7 @@ def conv_transpose(ctx: Ctx, args: Sequence[Any], wide: bool) -> Array | None:
                       _work(x, wide).dtype)
     places = (slice(None), slice(None), *(slice(None, None, s) for s in strides))
     spread[places] = x
-    axes = [Window(d, k, 1, t, span(k, t) - 1 - int(b), 0, o)  # type: ignore[arg-type]
+    axes = [Window(d, k, 1, t, int(span(k, t)) - 1 - int(b), 0, o)  # type: ignore[arg-type]
             for d, k, t, b, o in zip(spread.shape[2:], w.shape[2:], dilations, before, out, strict=True)]
     flipped = np.flip(_work(w, wide), tuple(range(2, 2 + n)))
     grouped = flipped.reshape(group, w.shape[0] // group, *w.shape[1:]).swapaxes(1, 2)

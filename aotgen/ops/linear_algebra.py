@@ -1,25 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Det: Gaussian elimination with partial pivoting, one small Def a step; matrices are batched over the leading axes."""
+"""Det: Gaussian elimination with partial pivoting; matrices are batched over the leading axes. Small ones of known size are
+one small Def a step, others a library function."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
-from aotgen.ir.define import Def, compute, reduce_
+from aotgen.ir.define import Call, Def, call, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Ix
+from aotgen.ir.interpret import Array, library
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 
-LARGEST = 16
+UNROLLED = 16  # rows of the largest matrix whose elimination is spelled out
 
 
 @lowering("Det")
 def det(ctx: Ctx, x: Def) -> Def:
-    if x.rank < 2 or x.shape[-1] != x.shape[-2]:
+    if x.rank < 2:
         raise ModelError(f"the determinant of {list(x.shape)}, which is not square")
+    known = next((d for d in x.shape[-2:] if isinstance(d, int)), x.shape[-1])
+    x = sized(x, {-2: known, -1: known}, "a matrix whose determinant is taken, which is square,")
     n = x.shape[-1]
-    if not isinstance(n, int) or n > LARGEST:
-        raise ctx.refuse(f"the determinant of matrices with {n} rows (at most {LARGEST})")
+    if not isinstance(n, int) or n > UNROLLED:
+        wide = compute(x.shape, lambda *i: expr.cast(x[i], "f64"), dtypes.f64)
+        whole, = call("library", "determinant", [wide], [(x.shape[:-2], dtypes.f64)])
+        return compute(whole.shape, lambda *b: expr.cast(whole[b], x.dtype.compute), x.dtype)
     batch, kind = x.shape[:-2], x.dtype.compute
     product = compute(batch, lambda *b: expr.const(1, kind))
     rest = compute(x.shape, lambda *i: x[i]) if x.dtype.name == kind else compute(
@@ -54,3 +66,8 @@ def _eliminated(product: Def, a: Def, n: int) -> tuple[Def, Def]:
         return here - factor * pivot_row(b, column)
 
     return compute(batch, times), compute((*batch, n - 1, n - 1), trailing)
+
+
+@library("determinant")
+def _determinant_reference(c: Call, args: Sequence[Array]) -> list[Array]:
+    return [np.asarray(np.linalg.det(args[0]))]

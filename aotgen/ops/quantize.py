@@ -11,10 +11,11 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, cast, const, fn, select
 from aotgen.ir.index import Ix
-from aotgen.ops.broadcast import broadcast, known_scalar, replaced
+from aotgen.ops.broadcast import along, broadcast, known_scalar, replaced
 from aotgen.ops.cast import convert
 from aotgen.ops.reduction import reduced
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 
 
 def parameter(ctx: Ctx, k: int, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
@@ -22,10 +23,13 @@ def parameter(ctx: Ctx, k: int, x: Def, p: Def) -> Callable[[Sequence[Ix]], E]:
     if p.size == 1 and p.rank <= 1:
         known = known_scalar(ctx, k, p)
         return lambda i: p[(0,) * p.rank] if known is None else known
+    if p.rank == 1 and not isinstance(p.shape[0], int) and not -x.rank <= ctx.attr_int("axis", 1) < x.rank:
+        p = sized(p, {0: 1}, "a scale or zero point of a tensor without that axis")
+        return lambda i: p[0]
     axis, block = ctx.axis(x.rank, 1), ctx.attr_int("block_size", 0)
     if p.rank == 1 and not block:
-        broadcast(p.shape, (x.shape[axis],))  # one per slice of the axis: where extents are open, run checks it
-        return lambda i: p[i[axis]]
+        broadcast(p.shape, (x.shape[axis],))  # one, or one per slice of the axis: where extents are open, run checks it
+        return lambda i: p[along(p.shape[0], i[axis])]
     if p.rank != x.rank:
         raise ModelError(f"scale or zero point of shape {list(p.shape)} for {list(x.shape)}")
     if not block:

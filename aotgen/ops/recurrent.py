@@ -8,11 +8,13 @@ G gates; with layout 1 batch and time (or direction) change places outside.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
+from aotgen.ir import index
 from aotgen.ir.graph import Value
+from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
 from aotgen.ops.registry import Ctx, expansion
 from aotgen.ops.shorthand import Sub
@@ -66,7 +68,7 @@ class Cell:
     cannot join the inputs' (GRU). ``p``: peepholes i, o, f. ``f``: activations. ``clip``: bound of their arguments."""
 
     r: Value
-    hidden: int
+    hidden: Dim
     f: list[Activation]
     bias: Value | None
     p: list[Value] | None
@@ -107,7 +109,7 @@ def _lstm_step(s: Sub, cell: Cell, x: Value, states: list[Value]) -> list[Value]
 def _gru_step(s: Sub, cell: Cell, x: Value, states: list[Value]) -> list[Value]:
     """z, r, h gates: H' = (1 - z)*g(Xh + r-gated recurrence) + z*H; ``option`` gates after the product."""
     h, = states
-    n = cell.hidden
+    n = index.ix(cell.hidden)
     x_zr, x_h = s.slice(x, 1, 0, 2 * n), s.slice(x, 1, 2 * n, 3 * n)
     if cell.option:
         all_ = s("MatMul", h, cell.r)
@@ -155,7 +157,7 @@ class Operands:
 
 def _cell(ctx: Ctx, s: Sub, kind: Kind, given: Operands, d: int, f: list[Activation]) -> tuple[Cell, Value]:
     """Direction ``d``'s cell, and its inputs projected for every step: ``[T, N, G*H]``."""
-    hidden = int(given.r.shape[2])  # type: ignore[arg-type]
+    hidden = index.ix(given.r.shape[2])
     option = bool(ctx.attr_int(kind.option, 0)) if kind.option else False
     w, r = (s.transpose(s.select(v, 0, d), [1, 0]) for v in (given.w, given.r))
     x = s("MatMul", given.x, w)
@@ -198,24 +200,41 @@ def _run(s: Sub, kind: Kind, cell: Cell, x: Value, first: list[Value], lengths: 
     return out[-1], list(out[:-1])
 
 
+def _sized(s: Sub, kind: Kind, given: Operands, directions: int, direction: str) -> Operands:
+    """The operands with their directions and gates counted: what is open is assumed to be as the operator needs it."""
+    hidden = index.ix(given.r.shape[2])
+
+    def of(v: Value, name: str, width: Ix) -> Value:
+        return s.sized(v, {0: directions, 1: width}, f"{name} of direction '{direction}'")
+
+    gates = hidden * kind.gates
+    return replace(
+        given,
+        w=of(given.w, "weights", gates),
+        r=of(given.r, "recurrent weights", gates),
+        b=given.b and of(given.b, "bias", gates * 2),
+        p=given.p and of(given.p, "peepholes", hidden * 3),
+        initial=[v and s.sized(v, {0: directions, 1: given.x.shape[1], 2: hidden}, "initial states") for v in given.initial],
+    )
+
+
 def _expand(ctx: Ctx, builder: Builder, kind: Kind, given: Operands) -> tuple[Value | None, ...]:
     s = Sub(ctx, builder)
     batch_first = bool(ctx.attr_int("layout", 0))
     direction = ctx.attr_str("direction", "forward")
     backs = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}.get(direction)
-    if backs is None or given.w.shape[0] != len(backs):
-        raise ModelError(f"direction '{direction}' with weights for {given.w.shape[0]} direction(s)")
-    if not isinstance(given.r.shape[2], int):
-        raise ctx.refuse("an open hidden size", "fix it with --dim")
+    if backs is None:
+        raise ModelError(f"unknown direction '{direction}'")
     functions = _activations(ctx, kind.activations, len(backs))
     per = len(kind.activations)
     if batch_first:
         given = Operands(s.transpose(given.x, [1, 0, 2]), given.w, given.r, given.b, given.lengths,
                          [v and s.transpose(v, [1, 0, 2]) for v in given.initial], given.p)
+    given = _sized(s, kind, given, len(backs), direction)
     n, hidden = given.x.shape[1], given.r.shape[2]
     lengths = None
     if given.lengths is not None:
-        lengths = s.reshape(s.cast(given.lengths, dtypes.i64), [n, 1])
+        lengths = s.reshape(s.sized(s.cast(given.lengths, dtypes.i64), {0: n}, "lengths"), [n, 1])
     ys, lasts = [], []
     for d, back in enumerate(backs):
         cell, x = _cell(ctx, s, kind, given, d, functions[per * d:per * (d + 1)])

@@ -9,6 +9,7 @@ from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 
 
 def _edge(rois: Def, n: Ix, k: int, scale: float) -> E:
@@ -34,6 +35,7 @@ def max_roi_pool(ctx: Ctx, x: Def, rois: Def) -> Def:
     shape, scale = ctx.attr_ints("pooled_shape"), ctx.attr_float("spatial_scale", 1.0)
     if x.rank != 4 or rois.rank != 2 or len(shape) != 2 or x.dtype.compute != "f32":
         raise ModelError(f"MaxRoiPool of {list(x.shape)} over regions {list(rois.shape)} into {shape}")
+    rois = sized(rois, {1: 5}, "regions")
     count, (height, width) = rois.shape[0], x.shape[2:]
     bounds = []
     for k, (bins, extent) in enumerate(zip(shape, (height, width), strict=True)):

@@ -17,6 +17,7 @@ from aotgen.ir.index import Dim
 from aotgen.ir.interpret import Array, library
 from aotgen.ops.generators import data_dim
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 
 
 @lowering("NonMaxSuppression")
@@ -24,8 +25,9 @@ def non_max_suppression(ctx: Ctx, boxes: Def, scores: Def, max_boxes: Def | None
                         score: Def | None = None) -> Def:
     """boxes f32[batches, n, 4], scores f32[batches, classes, n] -> i64[count, 3] of (batch, class, box), by batch, then
     class, then falling score. Without ``max_boxes`` nothing is selected."""
-    if boxes.rank != 3 or scores.rank != 3 or boxes.shape[2] != 4:
+    if boxes.rank != 3 or scores.rank != 3:
         raise ModelError(f"boxes {list(boxes.shape)} and scores {list(scores.shape)}: not [batches, n, 4] and [batches, classes, n]")
+    boxes = sized(boxes, {0: scores.shape[0], 1: scores.shape[2], 2: 4}, "boxes")
     most = _most_boxes(ctx, scores.shape[2])
     count = data_dim(ctx, high=index.prod_dims((*scores.shape[:2], most)))
     limits = [max_boxes or _scalar(0, dtypes.i64), iou or _scalar(0.0, dtypes.f32), score or _scalar(0.0, dtypes.f32)]

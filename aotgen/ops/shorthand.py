@@ -65,6 +65,14 @@ class Sub:
             return x
         return self("Reshape", x, self.ints(shape), allowzero=1)  # type: ignore[no-any-return]
 
+    def sized(self, x: Value, extents: Mapping[int, Dim], what: str) -> Value:
+        """``x`` with axes assumed to be as long as ``extents`` says (``ops.sized``); ``x`` itself where they are."""
+        at = {a % len(x.shape): index.as_dim(d) for a, d in extents.items()}
+        at = {a: d for a, d in at.items() if x.shape[a] != d}
+        if not at:
+            return x
+        return self("Sized", x, self.ints(list(at.values())), domain="aotgen", at=list(at), what=what)  # type: ignore[no-any-return]
+
     def transpose(self, x: Value, perm: Sequence[int]) -> Value:
         if list(perm) == list(range(len(perm))):
             return x
@@ -79,6 +87,7 @@ class Sub:
     def pieces(self, x: Value, axis: int, count: int) -> list[Value]:
         """``x`` cut into ``count`` equal slices along ``axis``."""
         size = index.ix(x.shape[axis]) // count
+        x = self.sized(x, {axis: size * count}, f"an axis cut into {count} equal parts")
         return [self.slice(x, axis, size * k, size * (k + 1)) for k in range(count)]
 
     def select(self, x: Value, axis: int, k: int) -> Value:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aotgen.core.errors import ModelError
-from aotgen.ir import expr, index
+from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
@@ -45,16 +45,16 @@ def transform_matrix(read: int, length: int, kept: int, parts: int, inverse: boo
 
 def transformed(s: Sub, x: Value, length: Dim, inverse: bool, onesided: bool) -> Value:
     """The transform of ``x [..., n, parts]`` along its last axis but one."""
-    n, parts = x.shape[-2], x.shape[-1]
-    if parts not in (1, 2):
-        raise ModelError(f"a signal of type {x.type}: the last axis holds 1 or 2 parts")
     real = inverse and onesided
-    if onesided and not inverse and parts != 1:
-        raise ModelError("the one-sided transform takes a real signal")
+    if onesided and not inverse:
+        x = s.sized(x, {-1: 1}, "a real signal, which the one-sided transform takes,")
+    n, parts = x.shape[-2], x.shape[-1]
+    if isinstance(parts, int) and parts not in (1, 2):
+        raise ModelError(f"a signal of type {x.type}: the last axis holds 1 or 2 parts")
     kept = index.as_dim(index.ix(length) // 2 + 1) if onesided and not inverse else index.as_dim(length)
     outs = 1 if real else 2
     want = index.as_dim(index.ix(length) // 2 + 1) if real else length
-    known = isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
+    known = isinstance(parts, int) and isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
     if known and min(n, want) * parts * kept * outs <= TABLE_LIMIT:  # type: ignore[type-var, operator]
         assert isinstance(n, int) and isinstance(length, int) and isinstance(kept, int) and isinstance(want, int)
         assert isinstance(parts, int)
@@ -70,7 +70,8 @@ def transformed(s: Sub, x: Value, length: Dim, inverse: bool, onesided: bool) ->
 
 @lowering("DftSum", domain="aotgen")
 def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
-    """The defining sum along the last axis but one, in float64. dft_length: ``[1]`` i64, known."""
+    """The defining sum along the last axis but one, in float64. dft_length: ``[1]`` i64, known. The last axis of x: 1 or 2
+    parts, an open one must be either when the library runs."""
     inverse, onesided = bool(ctx.attr_int("inverse")), bool(ctx.attr_int("onesided"))
     length, n, parts = ctx.values(1, "dft_length")[0], x.shape[-2], x.shape[-1]
     real = inverse and onesided
@@ -79,6 +80,8 @@ def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
     size = expr.cast(expr.ix_value(length), "f64")
     turn = expr.const(2 * pi, "f64") / size
     zero = expr.const(0, "f64")
+    facts.assume_nonneg(index.ix(parts) - 1)
+    facts.assume_nonneg(2 - index.ix(parts))
 
     def term(o: list[Ix], r: list[Ix]) -> E:
         j, k, part = r[0], o[-2], o[-1]
@@ -86,6 +89,7 @@ def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
         c, s = expr.fn("cos", angle), expr.fn("sin", angle) * (1.0 if inverse else -1.0)
         a = expr.cast(x[(*o[:-2], j, index.ix(0))], "f64")
         b = zero if parts == 1 else expr.cast(x[(*o[:-2], j, index.ix(1))], "f64")
+        b = expr.guard(expr.ge0(index.ix(parts) - 2), b, zero)
         if real:
             mirrored = expr.all_([expr.ge0(j - 1), expr.ge0(length - 2 * j - 1)])
             value = (a * c - b * s) * expr.select(mirrored, expr.const(2, "f64"), expr.const(1, "f64"))

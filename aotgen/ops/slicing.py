@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import facts, index
 from aotgen.ir.define import Call, Def, call, compute
-from aotgen.ir.expr import E, ge0, guard
+from aotgen.ir.expr import E, ge0, guard, ix_value
 from aotgen.ir.index import Dim, Ix, as_dim, ix
 from aotgen.ir.interpret import Array, library
 from aotgen.ops.broadcast import replaced, unread
@@ -20,49 +21,31 @@ from aotgen.ops.registry import Ctx, lowering
 INFINITE = 10**9  # slice bounds from here on mean "to the end": exporters write 10^9, 2^31 - 1 and 2^63 - 1
 
 
-class Undecided(Exception):
-    """A slice bound is clamped or not depending on open dims whose ranges are already given."""
-
-
-def undecided(ctx: Ctx, why: str, *on: Ix) -> Exception:
-    """What to raise where a bound depends on open dims: a refusal while giving their ranges could settle it."""
-    if all(a.hi is not None for e in on for a in index.dims_of(e)):
-        return Undecided(why)
-    return ctx.refuse(why, "give the open dim a range (--dim name=low..high) or fix it")
-
-
-def clamp(ctx: Ctx, v: Ix, low: Ix, high: Ix, what: str) -> Ix:
-    """``v`` limited to [low, high], provably; huge constants are infinities. Raises UnsupportedError or Undecided."""
+def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
+    """``v`` limited to [low, high]; huge constants are infinities."""
     c = v.const()
-    if index.nonneg(v - high) or (c is not None and c >= INFINITE):
-        return high
-    if index.nonneg(low - v) or (c is not None and c <= -INFINITE):
-        return low
-    if index.nonneg(v - low) and index.nonneg(high - v):
-        return v
-    raise undecided(ctx, f"{what} {v} may or may not lie within [{low}, {high}]", v, low, high)
+    if c is not None and abs(c) >= INFINITE:
+        return high if c > 0 else low
+    return index.maximum(low, index.minimum(v, high))
 
 
 def _from_end(v: Ix, d: Dim) -> Ix:
     """A slice bound that may count from the end."""
     c = v.const()
-    negative = -INFINITE < c < 0 if c is not None else index.nonneg(-v - 1)
-    return v + d if negative else v
+    if c is not None and abs(c) >= INFINITE:
+        return v
+    negative = index.minimum(1, index.maximum(0, -v))  # 1 where it is
+    return v + negative * d
 
 
-def slice_bounds(ctx: Ctx, start: Dim, end: Dim, step: int, d: Dim) -> tuple[Ix, Dim]:
+def slice_bounds(start: Dim, end: Dim, step: int, d: Dim) -> tuple[Ix, Dim]:
     """First index and count of a slice of an axis of extent ``d``, clamped as NumPy does."""
     if step == 0:
         raise ModelError("slice step is 0")
     low, high = (ix(0), ix(d)) if step > 0 else (ix(-1), ix(d) - 1)
-    first = clamp(ctx, _from_end(ix(start), d), low, high, "slice start")
-    last = clamp(ctx, _from_end(ix(end), d), low, high, "slice end")
-    span = last - first if step > 0 else first - last
-    if index.nonneg(-span):
-        return ix(0), 0
-    if span != ix(d) and not index.nonneg(span):  # the whole axis is never negative
-        raise undecided(ctx, f"the slice from {first} to {last} may or may not be empty", span)
-    return first, as_dim((span + abs(step) - 1) // abs(step))
+    first, last = (clamp(_from_end(ix(v), d), low, high) for v in (start, end))
+    span = index.maximum(last - first if step > 0 else first - last, 0)
+    return (ix(0), 0) if span == 0 else (first, as_dim((span + abs(step) - 1) // abs(step)))
 
 
 def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequence[Dim]) -> Def:
@@ -76,11 +59,12 @@ def sliced(x: Def, starts: Sequence[Ix | int], steps: Sequence[int], shape: Sequ
 def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, steps: Def | None = None) -> Def:
     """An index map where the bounds are known; a library call with an extent that is data where they are not."""
     count = starts.shape[0] if starts.rank else 1  # onnxruntime takes a scalar, too
-    if not isinstance(count, int):
-        raise ctx.refuse(f"{count} slice starts: how many axes are cut must be a number")
-    if count > x.rank:
+    if axes is None and not isinstance(count, int):
+        axes = compute((count,), lambda k: ix_value(k), dtypes.i64)
+    if isinstance(count, int) and count > x.rank:
         raise ModelError(f"{count} slice starts for {x.rank} axes")
-    if axes is not None and not ctx.is_const(3):
+    if not isinstance(count, int) or (axes is not None and not ctx.is_const(3)):
+        assert axes is not None
         return _slice_along_data(ctx, x, [starts, ends, axes, *([] if steps is None else [steps])])
     where = ctx.axes(3, x.rank, range(count))
     if not all(ctx.is_const(k) for k in (1, 2, 4) if ctx.given(k)):
@@ -89,14 +73,11 @@ def slice_(ctx: Ctx, x: Def, starts: Def, ends: Def, axes: Def | None = None, st
     begin: list[Ix | int] = [0] * x.rank
     step, shape = [1] * x.rank, list(x.shape)
     bounds = zip(where, ctx.values(1, "starts"), ctx.values(2, "ends"), stride, strict=True)
-    try:
-        for axis, a, b, s in bounds:
-            if not isinstance(s, int):
-                raise ctx.refuse(f"slice step {s} is not a constant")
-            step[axis] = s
-            begin[axis], shape[axis] = slice_bounds(ctx, a, b, s, x.shape[axis])
-    except Undecided:
-        return _slice_by_data(ctx, x, starts, ends, steps, where)
+    for axis, a, b, s in bounds:
+        if not isinstance(s, int):
+            return _slice_by_data(ctx, x, starts, ends, steps, where)
+        step[axis] = s
+        begin[axis], shape[axis] = slice_bounds(a, b, s, x.shape[axis])
     return sliced(x, begin, step, shape)
 
 
@@ -144,7 +125,7 @@ def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
             raise ModelError(f"parts {parts} do not add up to {d}")
         facts.assume_equal(d, total)
     else:
-        parts = _even_parts(ctx, d, ctx.attr_int("num_outputs", ctx.n_outputs))
+        parts = _even_parts(d, ctx.attr_int("num_outputs", ctx.n_outputs))
     out, begin = [], ix(0)
     for n in parts:
         starts: list[Ix | int] = [0] * x.rank
@@ -154,12 +135,13 @@ def split(ctx: Ctx, x: Def, sizes: Def | None = None) -> tuple[Def, ...]:
     return tuple(out)
 
 
-def _even_parts(ctx: Ctx, d: Dim, count: int) -> list[Dim]:
+def _even_parts(d: Dim, count: int) -> list[Dim]:
     """``count`` equal parts, the last one smaller when they do not divide."""
     chunk = (ix(d) + count - 1) // count
     last = ix(d) - chunk * (count - 1)
-    if not index.nonneg(last):
-        raise ctx.refuse(f"an axis of extent {d} cannot be split evenly into {count}")
+    if index.nonneg(-1 - last):
+        raise ModelError(f"an axis of extent {d} cannot be split evenly into {count}")
+    facts.assume_nonneg(last)
     return [*[as_dim(chunk)] * (count - 1), as_dim(last)]
 
 

@@ -11,8 +11,9 @@ from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
-from aotgen.ops.convolution import with_bias
+from aotgen.ops.convolution import kernel_taps, with_bias
 from aotgen.ops.registry import Ctx, lowering
+from aotgen.ops.sized import sized
 from aotgen.ops.window import windows
 
 
@@ -34,8 +35,9 @@ def _clamped(x: E, size: Dim) -> E:
 def grid_sample(ctx: Ctx, x: Def, grid: Def) -> Def:
     """x: ``[N, C, ...]``, grid: ``[N, out..., n]`` of positions in [-1, 1], the last axis of x first."""
     n = x.rank - 2
-    if grid.rank != x.rank or grid.shape[-1] != n:
+    if grid.rank != x.rank:
         raise ModelError(f"a grid of shape {list(grid.shape)} for an input of shape {list(x.shape)}")
+    grid = sized(grid, {0: x.shape[0], -1: n}, f"a grid for an input of shape {list(x.shape)}")
     mode, padding = ctx.attr_str("mode", "linear"), ctx.attr_str("padding_mode", "zeros")
     corners = bool(ctx.attr_int("align_corners", 0))
     kind = dtypes.compute_of(x.dtype).name
@@ -137,6 +139,7 @@ def affine_grid(ctx: Ctx, theta: Def, size: Def) -> Def:
     """theta: ``[N, n, n+1]``, size: ``[N, C, ...]`` (compile time). Result ``[N, ..., n]``: theta times the base grid."""
     extents = ctx.values(1, "size")[2:]
     n = len(extents)
+    theta = sized(theta, {1: n, 2: n + 1}, "the matrices of an affine grid")
     corners = bool(ctx.attr_int("align_corners", 0))
     kind = dtypes.compute_of(theta.dtype).name
 
@@ -172,6 +175,8 @@ def roi_align(ctx: Ctx, x: Def, rois: Def, batches: Def) -> Def:
     if ratio <= 0:
         raise ctx.refuse("RoiAlign whose number of samples follows the data (sampling_ratio 0)", "export it with a sampling_ratio")
     kind = dtypes.compute_of(x.dtype).name
+    rois = sized(rois, {1: 4}, "regions")
+    batches = sized(batches, {0: rois.shape[0]}, "the images of regions")
 
     def sample(r: Ix, a: int, o: Ix, k: Ix) -> E:
         """Where sample ``k`` of bin ``o`` lies along axis ``a`` (0: rows)."""
@@ -231,15 +236,15 @@ def deform_conv(ctx: Ctx, x: Def, w: Def, offset: Def, bias: Def | None = None, 
     if x.rank != 4:
         raise ctx.refuse(f"DeformConv of rank {x.rank}")
     group, parts = ctx.attr_int("group", 1), ctx.attr_int("offset_group", 1)
-    kh, kw = int(w.shape[2]), int(w.shape[3])  # type: ignore[arg-type]
-    axes = windows(ctx, x.shape[2:], [kh, kw])
+    axes = windows(ctx, x.shape[2:], kernel_taps(ctx, w))
+    kh, kw = w.shape[2:]
     kind = dtypes.compute_of(x.dtype).name
     per_group, per_part = index.ix(w.shape[0]) // group, index.ix(x.shape[1]) // parts
 
     def term(o: list[Ix], r: list[Ix]) -> E:
         n, oc, at = o[0], o[1], o[2:]
         channel = (oc // per_group) * w.shape[1] + r[0]
-        tap = (channel // per_part) * (kh * kw) + r[1] * kw + r[2]
+        tap = (channel // per_part) * (index.ix(kh) * kw) + r[1] * kw + r[2]
         lines = []
         for a in range(2):
             moved = _real(axes[a].at(at[a], r[1 + a]), kind) + offset[n, tap * 2 + a, at[0], at[1]]

@@ -18,7 +18,7 @@ class Window:
     """One spatial axis: output ``o`` and tap ``k`` read input ``o*stride + k*dilation - before``."""
 
     extent: Dim
-    taps: int
+    taps: Dim
     stride: int
     dilation: int
     before: Dim
@@ -38,7 +38,7 @@ class Window:
         end = index.ix(self.extent) + (self.after if padded else 0)
         last = expr.fn(
             "min",
-            expr.const(self.taps, "i32"),
+            expr.ix_value(self.taps, "i32"),
             expr.ix_value((end - start + (self.dilation - 1)) // self.dilation, "i32"),
         )
         if padded:
@@ -49,7 +49,7 @@ class Window:
         return last - first
 
 
-def span(taps: int, dilation: int) -> int:
+def span(taps: Dim, dilation: int) -> Dim:
     """Input elements from the first tap to the last, both included."""
     return (taps - 1) * dilation + 1
 
@@ -64,7 +64,7 @@ def per_axis(ctx: Ctx, name: str, count: int, default: int) -> list[int]:
     return values
 
 
-def windows(ctx: Ctx, spatial: Sequence[Dim], taps: Sequence[int]) -> list[Window]:
+def windows(ctx: Ctx, spatial: Sequence[Dim], taps: Sequence[Dim]) -> list[Window]:
     """The windows of a convolution or pool node: strides, dilations, pads or auto_pad, ceil_mode."""
     n = len(spatial)
     strides, dilations = per_axis(ctx, "strides", n, 1), per_axis(ctx, "dilations", n, 1)
@@ -80,9 +80,9 @@ def windows(ctx: Ctx, spatial: Sequence[Dim], taps: Sequence[int]) -> list[Windo
 
 
 def _window(
-    ctx: Ctx, extent: Dim, taps: int, stride: int, dilation: int, pads: tuple[int, int], mode: str, ceil: bool
+    ctx: Ctx, extent: Dim, taps: Dim, stride: int, dilation: int, pads: tuple[int, int], mode: str, ceil: bool
 ) -> Window:
-    size, reach = index.ix(extent), span(taps, dilation)
+    size, reach = index.ix(extent), index.ix(span(taps, dilation))
     before, after = index.ix(pads[0]), index.ix(pads[1])
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         out = (size + stride - 1) // stride
@@ -93,7 +93,7 @@ def _window(
         # The last window must start inside the input or its leading padding.
         room = before + after + size - reach
         out = (room + stride - 1) // stride + 1
-        if pads[1] - reach + stride >= 0:
+        if index.nonneg(pads[1] - reach + stride):
             out = (size + before + stride - 1) // stride
     else:
         out = (before + after + size - reach) // stride + 1
@@ -112,10 +112,10 @@ def _window(
     )
 
 
-def _same_padding(ctx: Ctx, out: Ix, stride: int, reach: int, size: Ix) -> Ix:
+def _same_padding(ctx: Ctx, out: Ix, stride: int, reach: Ix, size: Ix) -> Ix:
     """Total padding of SAME: what the last window lacks, at least 0."""
     need = (out - 1) * stride + reach - size
-    if reach >= stride or index.nonneg(need):
+    if index.nonneg(reach - stride) or index.nonneg(need):
         return need
     if (c := need.const()) is not None:
         return index.ix(max(c, 0))

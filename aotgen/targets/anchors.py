@@ -115,4 +115,6 @@ def point(axis: Atom) -> Ix:
 
 def size_hint(d: Dim, open_dim: int = 128) -> int:
     """A number for cost estimates: open dims count as ``open_dim``. Never appears in generated code."""
-    return int(index.ix(d).evaluate({a: open_dim for a in index.ix(d).walk() if a.kind == "dim"}))
+    if isinstance(d, int):
+        return d
+    return max(1, int(d.evaluate({a: open_dim for a in d.walk() if a.kind == "dim"})))

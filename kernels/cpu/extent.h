@@ -41,6 +41,12 @@ AOT_INLINE constexpr ptrdiff_t extent(T value) {
   return static_cast<ptrdiff_t>(static_cast<long long>(value));
 }
 
+/// The smaller of two extents.
+AOT_INLINE constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// The extent that two extents broadcast to: equal ones, or one of them 1.
+AOT_INLINE constexpr int64_t wider(int64_t a, int64_t b) { return a == 1 ? b : a; }
+
 AOT_INLINE constexpr ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 /// The type of ceil(n / kBlock) for an extent type T: fixed if T is.

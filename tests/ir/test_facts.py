@@ -53,7 +53,7 @@ def test_only_what_bounds_do_not_prove() -> None:
 
 
 def test_extents_are_not_negative_and_divide_downwards() -> None:
-    """Wherever the conditions hold, every extent is at least 0 and no division has a negative numerator."""
+    """Wherever the conditions hold, every extent is at least 0 and no division has a negative numerator or divisor."""
     h, w = index.dim("h"), index.dim("w", 0)
     extents = [h - 2, (h - 3) // 2 + 1, (w - 1) // 3, h * w, h // w, 7]
     found = facts.needed_by(extents)

@@ -13,7 +13,7 @@ from aotgen.ir import index
 from aotgen.ir.index import Ix, extremes, ix, nonneg, undivided, var
 
 RANGES = {"a": (0, 6), "b": (0, 16), "c": (2, 5), "d": (-3, 4)}
-DIMS = {"P": (1, 3), "Q": (2, 4)}
+DIMS = {"P": (1, 3), "Q": (2, 4), "Z": (0, 2)}
 
 
 class Space:
@@ -24,11 +24,12 @@ class Space:
         self.dims = {n: index.dim(n, lo, hi) for n, (lo, hi) in DIMS.items()}
         p = self.dims["P"]
         self.vars["e"] = index.fresh_var(p * 4, "e")  # a variable whose range is open
+        self.vars["f"] = index.fresh_var(self.dims["Z"] * 2, "f")  # one that may have no value at all
         self.leaves = [*map(var, self.vars.values()), *self.dims.values()]
 
     def points(self, e: Ix):
         used = sorted({a for a in e.walk() if a.kind in ("var", "dim")} | e.vars())
-        need = set(used) | ({next(iter(self.dims["P"].atoms()))} if self.vars["e"] in used else set())
+        need = set(used) | {a for v in used if v.kind == "var" for a in index.dims_of(v.ext)}
         dims = [a for a in sorted(need) if a.kind == "dim"]
         free = [a for a in sorted(need) if a.kind == "var"]
         for values in itertools.product(*(range(DIMS[a.name][0], DIMS[a.name][1] + 1) for a in dims)):
@@ -39,20 +40,29 @@ class Space:
 
 
 SPACE = Space()
-NAMES = [*RANGES, "e", *DIMS]
+NAMES = [*RANGES, "e", "f", *DIMS]
+
+
+@st.composite
+def extents(draw, depth=2):
+    """Minima, maxima and broadcasts of dims."""
+    if depth == 0 or draw(st.integers(0, 2)) == 0:
+        return draw(st.one_of(st.integers(-3, 4), st.sampled_from([*DIMS, ("+", "P", "Z"), ("*", "Q", "Z")])))
+    left, right = draw(extents(depth - 1)), draw(extents(depth - 1))
+    return (draw(st.sampled_from(["min", "max", "-", "many"])), left, right)
 
 
 @st.composite
 def trees(draw, depth=3, division=True):
     """An expression as nested tuples, so that it can be evaluated without any simplifier."""
     if depth == 0 or draw(st.integers(0, 3)) == 0:
-        return draw(st.one_of(st.integers(-20, 20), st.sampled_from(NAMES)))
+        return draw(st.one_of(st.integers(-20, 20), st.sampled_from(NAMES), extents()))
     op = draw(st.sampled_from(["+", "-", "*", "+", "-"] + (["/", "%", "/", "%"] if division else [])))
     left = draw(trees(depth - 1, division))
     if op == "*":
         right = draw(st.one_of(st.integers(-6, 6), st.sampled_from(["P", "Q", "a"])))
     elif op in "/%":
-        right = draw(st.one_of(st.integers(1, 20), st.sampled_from(["P", "Q"])))
+        right = draw(st.one_of(st.integers(1, 20), st.sampled_from(["P", "Q", "Z", ("*", "P", "Z")])))
     else:
         right = draw(trees(depth - 1, division))
     return (op, left, right)
@@ -64,7 +74,9 @@ def build(t) -> Ix:
     if isinstance(t, str):
         return var(SPACE.vars[t]) if t in SPACE.vars else SPACE.dims[t]
     a, b = build(t[1]), build(t[2])
-    return {"+": a.__add__, "-": a.__sub__, "*": a.__mul__, "/": a.__floordiv__, "%": a.__mod__}[t[0]](b)
+    return {"+": a.__add__, "-": a.__sub__, "*": a.__mul__, "/": a.__floordiv__, "%": a.__mod__,
+            "min": lambda y: index.minimum(a, y), "max": lambda y: index.maximum(a, y),
+            "many": lambda y: index.many(a) + y}[t[0]](b)
 
 
 def value(t, env) -> int:
@@ -74,7 +86,15 @@ def value(t, env) -> int:
         atom = SPACE.vars[t] if t in SPACE.vars else next(iter(SPACE.dims[t].atoms()))
         return env[atom]
     a, b = value(t[1], env), value(t[2], env)
-    return {"+": a + b, "-": a - b, "*": a * b, "/": b and a // b, "%": b and a % b}[t[0]]
+    return {"+": a + b, "-": a - b, "*": a * b, "/": b and a // b, "%": b and a % b,
+            "min": min(a, b), "max": max(a, b), "many": (a > 1) + b}[t[0]]
+
+
+def defined(t, env) -> bool:
+    """Is nothing divided by 0? Nobody cares about the answer where something is."""
+    if not isinstance(t, tuple):
+        return True
+    return all(defined(part, env) for part in t[1:]) and (t[0] not in "/%" or value(t[2], env) != 0)
 
 
 def names(t) -> set[str]:
@@ -87,7 +107,7 @@ def over(t, limit=6000):
     for n in sorted(names(t)):
         whole = whole + (var(SPACE.vars[n]) if n in SPACE.vars else SPACE.dims[n])
     whole = whole + sum((SPACE.dims[n] for n in DIMS), ix(0))  # bounds of open ranges need them
-    points = list(SPACE.points(whole))
+    points = [env for env in SPACE.points(whole) if defined(t, env)]
     step = max(1, len(points) // limit) | 1
     return points[::step]
 
@@ -150,6 +170,52 @@ def test_coefficient(t):
             rest = e - k * var(v)
             assert v not in k.vars()
             assert v not in rest.vars()
+
+
+def test_broadcast_extents():
+    """Of equal extents, or where one is 1; in any order; read in steps of 0 or 1; empty where one of them is."""
+    shapes = {n: index.dim(n, 0, 3) for n in "STU"}
+    s, t, u = shapes.values()
+    e = index.broadcast(index.broadcast(s, t), u)
+    assert e == index.broadcast(u, index.broadcast(t, s))
+    i = index.fresh_var(e, "i")
+    assert nonneg(e) and nonneg(index.many(s) * var(i)) and not nonneg(e - 1)
+    atoms = [index.dims_of(d)[0] for d in shapes.values()]
+    for values in itertools.product(range(4), repeat=3):
+        wide = {v for v in values if v != 1}
+        if len(wide) > 1:
+            continue
+        env = dict(zip(atoms, values, strict=True))
+        n = wide.pop() if wide else 1
+        assert e.evaluate(env) == n
+        if n:
+            assert [index.many(d).evaluate(env) for d in shapes.values()] == [int(v != 1) for v in values]
+
+
+def test_broadcast_with_a_number():
+    s, at_least_two = index.dim("S", 0, 3), index.dim("T", 2, 3)
+    assert index.broadcast(s, 1) == s and index.broadcast(s, s) == s
+    assert index.broadcast(s, 5) == 5 and index.broadcast(5, s) == 5
+    assert index.broadcast(s, at_least_two) == at_least_two
+
+
+def test_slices_stay_within():
+    """Whatever is clamped is provably so."""
+    n, m = index.dim("N", 0), index.dim("M", 0)
+    low = index.maximum(0, index.minimum(n - 2, m))
+    assert nonneg(low) and nonneg(m - low)
+    count = index.maximum(0, m - low)
+    k = index.fresh_var(count, "k")
+    assert nonneg(m - 1 - low - var(k))
+    assert index.minimum(n + 1, m + 1) == index.minimum(n, m) + 1
+    assert index.maximum(n, m) == index.maximum(m, n)
+
+
+def test_common_factors_leave_a_quotient():
+    n, m, k = (index.dim(name, 0) for name in "NMK")
+    assert (n * m) // n == m and (n * m) % n == 0
+    assert (n * m * k) // (4 * n * m) == k // 4
+    assert (n * m + n * k) // (n * k) == (m + k) // k
 
 
 def test_equal_polynomials_are_equal():

@@ -10,6 +10,7 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Dim, Ix, ix
 from aotgen.ir.program import BLOCK, Tensor, packed
+from aotgen.ops.broadcast import along
 from aotgen.ops.registry import Ctx
 from aotgen.targets.anchors import (
     Candidate,
@@ -111,7 +112,7 @@ def _batched(d: Def, lead: list[Dim], cut: int, matrix: tuple[Dim, Dim], row: bo
             part: list[Ix] = []
             for q in reversed(g):
                 flat, digit = (flat // lead[q], flat % lead[q]) if q != g.start else (flat, flat)
-                part.append(digit if own[q] != 1 else ix(0))
+                part.append(along(own[q], digit))
             idx.extend(reversed(part))
         idx = idx[len(idx) - max(d.rank - 2, 0) :] if d.rank > 2 else []
         tail = [c] if row else [r] if column else [r, c]
