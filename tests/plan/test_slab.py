@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +14,11 @@ from aotgen.core.options import CompileOptions
 from aotgen.ir import index
 from aotgen.ir.index import Atom
 from aotgen.ir.program import If, Loop, LoopNest, Program, Step
-from aotgen.lower import assemble, group
+from aotgen.lower import assemble
 from aotgen.plan import barriers, inplace, order, shares, slab, team
 from aotgen.plan.memory import offsets_at, plan_memory
 from tests.e2e.harness import literal, parsed
+from tests.lower.nests import one_softmax_a_nest
 from tests.plan.touched import number, sets, shared, total, touched
 
 # Shapes are small, so that everything can be enumerated; what is tested is where threads meet, not whether it pays.
@@ -59,14 +59,9 @@ OPEN = {
 
 
 @pytest.fixture(autouse=True)
-def every_softmax_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nests of three stages at most, whatever their size; and a barrier that costs more than anything."""
-    groups = group.groups
-
-    def apart(defs, materialised=(), limits=group.Limits()):
-        return groups(defs, materialised, replace(limits, stages=3, small=0, min_outer=1))
-
-    monkeypatch.setattr(group, "groups", apart)
+def many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small nests, and a barrier that costs more than anything."""
+    one_softmax_a_nest(monkeypatch)
     monkeypatch.setattr(team, "BARRIER", 1e9)
 
 
