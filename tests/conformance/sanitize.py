@@ -62,7 +62,8 @@ def report(log: Path) -> str:
     """What a sanitizer said, in a line: the kind of error and where."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     kind = next((line for line in lines if "Sanitizer:" in line or "runtime error:" in line), "")
-    place = [line.split(" in ", 1)[-1].split(" ")[0] for line in lines if line.startswith("#0")][:2]
+    frames = [line.removeprefix("#0 ").split(" in ", 1)[-1] for line in lines if line.startswith("#0 ")]
+    place = [frame.split(" ")[0] for frame in frames[:2]]
     return f"{kind} {' / '.join(place)}".strip()[:300]
 
 
