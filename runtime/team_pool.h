@@ -78,7 +78,8 @@ class Workers {
   void start(int wanted) {
     while (started_ < wanted && started_ < kMostThreads - 1) {
       seats_[started_] = {this, started_ + 1, __atomic_load_n(&ticket_, __ATOMIC_RELAXED)};
-      if (pthread_create(&threads_[started_], nullptr, &Workers::main, &seats_[started_]) != 0) return;
+      if (pthread_create(&threads_[started_], nullptr, &Workers::main, &seats_[started_]) != 0)
+        return;
       ++started_;
     }
   }

@@ -135,7 +135,7 @@ class _Walk:
     def _conflict(self, new: _Member) -> str:
         """Why ``new`` must wait; empty where it joins the phase."""
         bound: list[_Member] = []
-        for old in self.phase:
+        for old in reversed(self.phase):
             why = self._meet(old, new)
             if not why or (old.alone and new.alone) or self._separate(old, new):
                 continue
