@@ -23,7 +23,7 @@ namespace {
 constexpr int kMostThreads = 256;
 constexpr int kIdleSpins = 20000;  // some hundred microseconds: the gap between two inferences
 
-class Pool {
+class Workers {
  public:
   typedef void (*Work)(void* context, int tid, int nt, Barrier& barrier);
 
@@ -70,7 +70,7 @@ class Pool {
 
  private:
   struct Seat {
-    Pool* pool;
+    Workers* workers;
     int tid;
     unsigned seen;  // the last ticket this worker need not serve
   };
@@ -78,14 +78,15 @@ class Pool {
   void start(int wanted) {
     while (started_ < wanted && started_ < kMostThreads - 1) {
       seats_[started_] = {this, started_ + 1, __atomic_load_n(&ticket_, __ATOMIC_RELAXED)};
-      if (pthread_create(&threads_[started_], nullptr, &Pool::main, &seats_[started_]) != 0) return;
+      if (pthread_create(&threads_[started_], nullptr, &Workers::main, &seats_[started_]) != 0)
+        return;
       ++started_;
     }
   }
 
   static void* main(void* seat) {
     const Seat mine = *static_cast<const Seat*>(seat);
-    mine.pool->serve(mine.tid, mine.seen);
+    mine.workers->serve(mine.tid, mine.seen);
     return nullptr;
   }
 
@@ -127,9 +128,9 @@ class Pool {
   alignas(64) unsigned ticket_ = 0;
 };
 
-Pool pool;
+Workers workers;
 
-__attribute__((destructor)) inline void stop_pool() { pool.stop(); }
+__attribute__((destructor)) inline void stop_workers() { workers.stop(); }
 
 /// Threads used when the caller names no number: the processors that are online.
 inline int default_threads() {
@@ -143,7 +144,7 @@ void parallel(int nt, F&& f) {
   const auto work = [](void* context, int tid, int n, Barrier& barrier) {
     (*static_cast<Context>(context))(tid, n, barrier);
   };
-  if (nt > 1 && pool.run(nt, work, &f)) return;
+  if (nt > 1 && workers.run(nt, work, &f)) return;
   Barrier barrier;
   f(0, 1, barrier);
 }

@@ -34,7 +34,8 @@ class PrintedKernel:
     operand's buffer plus ``Tensor.base`` elements. ``dims``: open dims used; when there are any, the first
     argument is the ``Dims`` struct. ``scratch``: bytes per thread of a ``void*`` argument after the pointers
     (0: no such argument). ``includes``: kernel headers. ``vector_loops``: lane loops that were promised to
-    vectorise. ``launch(name, args)`` is the statement that runs it, ``args`` being the spelled arguments in order.
+    vectorise. ``launch(name, args, team)`` is the statement that runs it, ``args`` being the spelled arguments in order, as
+    thread ``team[0]`` of ``team[1]``.
     """
 
     key: str
@@ -56,20 +57,21 @@ class PrintedKernel:
         out.block(self.schedule.signature(name, self.signature, self.uses_thread)).add(self.body)
         return out
 
-    def launch(self, name: str, args: Sequence[str]) -> str:
-        return self.schedule.launch(name, args, self.facts, self.total)
+    def launch(self, name: str, args: Sequence[str], team: tuple[str, str] = ("tid", "nt")) -> str:
+        return self.schedule.launch(name, args, self.facts, self.total, team)
 
 
-def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
-    """``nest`` as a function in ``dialect``, by the first of its schedules that accepts. Raises UnsupportedError when
-    none does and for an element type the dialect cannot hold."""
+def print_nest(nest: LoopNest, dialect: Dialect, quantum: Dim = 1) -> PrintedKernel:
+    """``nest`` as a function in ``dialect``, by the first of its schedules that accepts; its outer iterations are shared in
+    runs of whole multiples of ``quantum``. Raises UnsupportedError when none does and for an element type the dialect
+    cannot hold."""
     reasons = []
     for schedule in dialect.schedules:
         chosen = nests.flatten(nest) if schedule.flattens else nest
         facts = nests.describe(chosen)
         reason = schedule.declines(facts)
         if not reason:
-            return _NestPrinter(chosen, dialect, schedule, facts).run()
+            return _NestPrinter(chosen, dialect, schedule, facts, quantum).run()
         reasons.append(f"{schedule.name}: {reason}")
     raise UnsupportedError(
         f"no {dialect.name} schedule takes this: {'; '.join(reasons)}",
@@ -79,8 +81,8 @@ def print_nest(nest: LoopNest, dialect: Dialect) -> PrintedKernel:
 
 
 class _NestPrinter(ScalarPrinter):
-    def __init__(self, nest: LoopNest, dialect: Dialect, schedule: Schedule, facts: Nest) -> None:
-        self.nest, self.schedule, self.facts = nest, schedule, facts
+    def __init__(self, nest: LoopNest, dialect: Dialect, schedule: Schedule, facts: Nest, quantum: Dim) -> None:
+        self.nest, self.schedule, self.facts, self.quantum = nest, schedule, facts, quantum
         table = NameTable(("d", "mine", "end", "scratch", "tid", "nt"))
         super().__init__(dialect, table, self._element, nests.index_type(nest))
         self.pointers = nests.parameters(nest, table)
@@ -101,7 +103,8 @@ class _NestPrinter(ScalarPrinter):
         single = self.nest.outer[0] if len(self.nest.outer) == 1 and self.nest.outer[0].lo == 0 else None
         flat = self.names.fresh("i" if single else "o")
         serial = not self.nest.outer
-        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial)
+        whole = self.index(self.quantum, function).text if self.quantum != 1 else ""
+        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole)
         outer = Scope(inner.part(), function, self.nest.outer) if not serial else Scope(inner.part(), function)
         self._outer_variables(outer, flat, single)
         self._scalar_temps(inner)

@@ -12,7 +12,6 @@ from typing import Any
 from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
 from aotgen.emit import dims as dims_text
-from aotgen.emit import halo
 from aotgen.emit.epilogue import print_epilogue
 from aotgen.emit.interface import LARGEST_DIM, literal, shape_text
 from aotgen.emit.loops import print_nest
@@ -40,10 +39,11 @@ from aotgen.ir.program import (
     reads,
     writes,
 )
+from aotgen.plan import halo
 from aotgen.plan.barriers import waits_each_trip
 from aotgen.targets.base import Dialect, Isa
 
-SMALL_COPY = 1 << 14  # bytes: below, one thread copies
+COPY_QUANTUM = 1024  # elements: threads that copy neighbouring runs share few cache lines
 
 
 class StepWriter:
@@ -57,6 +57,7 @@ class StepWriter:
         self.functions: dict[str, str] = {}
         self.scratch: list[Dim] = []
         self._taken: dict[str, int] = {}
+        self._alone = False  # is what is being written inside `if (tid == 0)`?
         self._pointers = frozenset(storage.names.values())
         self._number = 0
         self._total = sum(1 for _ in storage.planned.program.walk())
@@ -77,13 +78,27 @@ class StepWriter:
             Loop: self._loop,
             Refuse: self._refuse,
         }
+        body: Text | None = None  # where steps of thread 0 alone go, while they follow each other
         for step in steps:
             why = self.storage.planned.barriers.get(step)
             if why:
                 text.raw(f"barrier.wait(nt);  // {clean_comment(why)}")
+            alone = not self._alone and self.storage.planned.share(step).alone
+            if not alone:
+                body = None
+            elif body is None or why:
+                body = text.block("if (tid == 0)")
+            self._alone = self._alone or alone
             self._number += 1
-            text.comment(self.title(step))
-            by_type[type(step)](step, text)
+            to = body or text
+            to.comment(self.title(step))
+            by_type[type(step)](step, to)
+            self._alone = self._alone and not alone
+
+    @property
+    def _team(self) -> tuple[str, str]:
+        """Which thread of how many a call is told it is."""
+        return ("0", "1") if self._alone else ("tid", "nt")
 
     def title(self, step: Step) -> str:
         """``[12/49] conv3x3+relu  /layer1/0/conv1   f32[1,64,56,56] -> f32[1,64,56,56]   231 MFLOP``."""
@@ -115,7 +130,8 @@ class StepWriter:
 
     # -- leaves
     def _nest(self, step: LoopNest, text: Text) -> None:
-        printed = print_nest(step, self.dialect)
+        total = index.prod_dims(v.ext for v in step.outer if v.ext is not None)
+        printed = print_nest(step, self.dialect, self.storage.planned.share(step).quantum(total))
         self.headers.update(dict.fromkeys(printed.includes))
         name = self._function(printed.key, _stem(step.name, "loops"), printed.text)
         args = ["d"] if printed.dims else []
@@ -124,25 +140,30 @@ class StepWriter:
             self.scratch.append(self._most(printed.scratch))
             # Threads may stand in different steps: each keeps to its own part of the largest scratch.
             args.append(f"scratch + tid * (f.scratch_stride - {dims_text.spell(printed.scratch)})")
-        text.line(printed.launch(name, args))
+        text.line(printed.launch(name, args, self._team))
 
     def _kernel(self, step: KernelCall, text: Text) -> None:
         functor = print_epilogue(step.epilogue, self.dialect)
         self.headers.update(dict.fromkeys((*functor.includes, step.header)))
         epi = self._function(functor.key, f"epi_{step.function}", functor.text)
-        desc = self._function(f"desc {step.desc}", f"desc_{step.function}", lambda name: descriptor(name, step.desc))
+        rows = (*step.desc, *self._parts(step))
+        desc = self._function(f"desc {rows}", f"desc_{step.function}", lambda name: descriptor(name, rows))
         given = ["d"] if functor.dims else []
         given += [self.storage.at_base(t) for t, _, _ in functor.params]
-        open_rows = [f"{dims_text.spell(v)}" for _, v in step.desc if not isinstance(v, int)]
+        open_rows = [f"{dims_text.spell(v)}" for _, v in rows if not isinstance(v, int)]
         args = [
             f"{desc}{{{', '.join(open_rows)}}}",
             *map(self.storage.at_origin, step.operands),
             f"{epi}{{{', '.join(given)}}}",
-            "tid",
-            "nt",
+            *self._team,
         ]
         template = ", ".join([desc, *map(str, self._tile(step))])
         text.line(f"{step.function}<{template}>({', '.join(args)});")
+
+    def _parts(self, step: Step) -> tuple[tuple[str, Dim], ...]:
+        """The row of a descriptor that keeps parts of a step whole."""
+        parts = self.storage.planned.share(step).parts
+        return () if parts == 0 else (("parts", parts),)
 
     def _tile(self, step: KernelCall) -> tuple[int, ...]:
         tile = step.tiles.get(self.isa.name) if self.isa else next(iter(step.tiles.values()), ())
@@ -157,10 +178,11 @@ class StepWriter:
         if any(t.dtype is dtypes.sequence for t in (*step.inputs, *step.outputs)):
             text.line(f"if (tid == 0) {step.function}({', '.join(('pool', *args))});")
         elif step.scratch is None:
-            text.line(f"{step.function}({', '.join((*args, 'tid', 'nt'))});")
+            text.line(f"{step.function}({', '.join((*args, *self._team))});")
         else:
             args += ["0", "1", self.storage.at_base(step.scratch)]
-            text.line(f"if (tid == 0) {step.function}({', '.join(args)});")
+            only = "" if self._alone else "if (tid == 0) "
+            text.line(f"{only}{step.function}({', '.join(args)});")
 
     # -- dims and memory that only a run knows; every thread has its own copy of dims and pointers
     def _extents(self, step: Extents, text: Text) -> None:
@@ -223,30 +245,35 @@ class StepWriter:
     def _fill(self, step: Fill, text: Text) -> None:
         self.headers["cpu/halo.h"] = None
         rows = halo.rows(step)
-        desc = self._function(f"desc {rows.desc}", "desc_halo", lambda name: descriptor(name, rows.desc))
+        named = (*rows.desc, *self._parts(step))
+        desc = self._function(f"desc {named}", "desc_halo", lambda name: descriptor(name, named))
         body = text
         at: list[str] = [self.storage.at_origin(step.tensor)]
         for n, (extent, stride) in enumerate(rows.outer):
             body = body.block(f"for (int64_t i{n} = 0; i{n} < {dims_text.spell(extent)}; ++i{n})")
             at.append(f"i{n} * {dims_text.spell(stride)}")
-        given = ", ".join(dims_text.spell(v) for _, v in rows.desc if not isinstance(v, int))
+        given = ", ".join(dims_text.spell(v) for _, v in named if not isinstance(v, int))
         t = step.tensor.dtype
         value = self.dialect.store(t, self.dialect.literal(_fill_value(step), t.compute))
-        body.line(f"fill_halo({desc}{{{given}}}, {' + '.join(at)}, static_cast<{t.c}>({value}), tid, nt);")
+        call = f"{desc}{{{given}}}, {' + '.join(at)}, static_cast<{t.c}>({value}), {', '.join(self._team)}"
+        body.line(f"fill_halo({call});")
 
     def _copy(self, step: Copy, text: Text) -> None:
         dst, src = self.storage.at_base(step.dst), self.storage.at_base(step.src)
-        size = index.as_dim(index.ix(step.dst.layout.size) * step.dst.dtype.bytes)
+        elements = step.dst.layout.size
+        size = index.as_dim(index.ix(elements) * step.dst.dtype.bytes)
         if step.dst.dtype is dtypes.sequence:
             text.line(f"if (tid == 0) sequence_copy(pool, {src}, {dst});")
             self.headers["sequence.h"] = None
         elif dst == src:
             text.comment("already there")
-        elif isinstance(size, int) and size <= SMALL_COPY:
-            text.line(f"if (tid == 0) __builtin_memmove({dst}, {src}, {size});")
+        elif self._alone:
+            text.line(f"__builtin_memmove({dst}, {src}, {dims_text.spell(size)});")
         else:
+            share = self.storage.planned.share(step)
+            quantum = dims_text.spell(share.quantum(elements)) if share.parts != 0 else COPY_QUANTUM
             body = text.block()
-            body.line(f"const Range mine = share({dims_text.spell(step.dst.layout.size)}, tid, nt, 1024);")
+            body.line(f"const Range mine = share({dims_text.spell(elements)}, tid, nt, {quantum});")
             each = f"static_cast<size_t>(mine.e - mine.b) * {step.dst.dtype.bytes}"
             body.line(f"__builtin_memcpy({dst} + mine.b, {src} + mine.b, {each});")
 
@@ -270,10 +297,11 @@ class StepWriter:
             body.line(f"d.{member(step.ran.name)} = static_cast<int>(trip{n}) + 1;")
         if step.counter is not None:
             body.line(f"if (tid == 0) {self.storage.scalar(step.counter)} = trip{n};")
-        if waits_each_trip(step):
+        if waits_each_trip(step) and not self._alone:
             body.line("barrier.wait(nt);")
         self.write(step.body, body)
-        body.line("barrier.wait(nt);")
+        if not self._alone:
+            body.line("barrier.wait(nt);")
         for k, (a, b) in enumerate(step.carried):
             if a.buffer is not b.buffer:
                 x, y = self.storage.names[a.buffer], self.storage.names[b.buffer]

@@ -522,12 +522,21 @@ def _bounds(a: Atom) -> tuple[Ix | None, Ix | None]:
         return ix(0), a.b - 1
     lo, hi = extremes(a.a)
     d = a.b.const()
-    low = lo // a.b if lo is not None and lo.const() is not None and d else ix(0) if nonneg(a.a) else None
+    least = _least(lo) if lo is not None and d else None
+    low = ix(least // d) if least is not None and d else ix(0) if nonneg(a.a) else None
     high = hi // a.b if hi is not None and d and hi.const() is not None else None
     if high is None and hi is not None:
         q, _ = _split_multiples(hi + 1, a.b, d)
         high = q - 1 if q * a.b == hi + 1 else None
     return low, high
+
+
+def _least(e: Ix) -> int | None:
+    """A number that a polynomial of dims is never below: its value at their lower bounds, where it grows with each."""
+    if any(a.kind != "dim" for a in e.atoms()):
+        return None
+    shifted = e.subst({a: var(a) + (a.lo or 0) for a in e.atoms()})
+    return shifted.terms.get((), 0) if all(c >= 0 for m, c in shifted.terms.items() if m) else None
 
 
 def extremes(e: Ix) -> tuple[Ix | None, Ix | None]:

@@ -182,6 +182,22 @@ class Epilogue:
     tensors: Mapping[Def, Tensor]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """How a template kernel can be cut between threads so that what each touches is known.
+
+    ``axes``: leading functor axes, outermost first, in whose order the kernel runs: given ``parts`` (a divisor of their
+    points) in its descriptor, a part is as many whole points as fit, and threads take neighbouring parts (``cpu/extent.h``).
+    ``operands``: the logical index of each operand that a point reads, over ``axes`` and variables of its own; None: any
+    element. ``block`` is the functor axis that counts blocks of the ``columns``.
+    """
+
+    axes: tuple[Atom, ...]
+    operands: tuple[tuple[Ix, ...] | None, ...]
+    block: Atom
+    columns: Dim
+
+
 # ---------------------------------------------------------------------------------------------------- steps
 
 
@@ -190,7 +206,8 @@ class KernelCall:
     """A template kernel: ``function<Desc, *tile, Epi>(desc, operands..., epi, tid, nt)`` of ``header``; ``tiles``: the tile
     arguments by ISA name, so that everything else is the same for all ISAs.
 
-    ``desc``: named extents and strides, ints or polynomials of open dims, in declaration order.
+    ``desc``: named extents and strides, ints or polynomials of open dims, in declaration order. ``parts``: how threads
+    may share it, where the rule that offered it says so.
     """
 
     name: str
@@ -202,6 +219,7 @@ class KernelCall:
     epilogue: Epilogue
     origin: str = ""
     flops: Dim = 0
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -249,6 +249,7 @@ def _kernel(u: Call, placement: Placement, state: State, tensors: Mapping[Def, T
     return KernelCall(
         state.unique(f"{spec.function}_{_stem(origin)}"), spec.function, spec.header, spec.tiles, spec.desc(operands),
         operands, replace(epilogue, tensors=bound), origin, spec.flops,
+        spec.parts(epilogue.axes, operands) if spec.parts else None,
     )
 
 

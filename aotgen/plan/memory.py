@@ -51,6 +51,10 @@ class MemoryPlan:
         low, high = sorted((a, b), key=lambda x: self.offsets[x])
         return self.offsets[low] + at_dims(bytes_of(low), {}) > self.offsets[high]
 
+    def distance(self, a: Buffer, b: Buffer) -> int | None:
+        """Bytes from the start of one workspace buffer to that of another; None where that depends on open dims."""
+        return None if self.stack else self.offsets[b] - self.offsets[a]
+
 
 def plan_memory(program: Program) -> MemoryPlan:
     """Place every workspace buffer of ``program``."""

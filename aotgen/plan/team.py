@@ -32,9 +32,14 @@ def useful_threads(program: Program) -> int:
 
 
 def _time(steps: Sequence[Work], threads: int) -> float:
-    waits = 0.0 if threads == 1 else BARRIER + SHARE * threads
+    waits = barrier_time(threads)
     start = 0.0 if threads == 1 else START + SHARE * threads
     return start + sum(runs * (work / (threads * RATE) + waits) for runs, work in steps)
+
+
+def barrier_time(threads: int) -> float:
+    """Microseconds that a team spends in one barrier."""
+    return 0.0 if threads == 1 else BARRIER + SHARE * threads
 
 
 def _work(steps: Sequence[Step], runs: float = 1.0) -> Iterator[Work | None]:
@@ -50,27 +55,26 @@ def _work(steps: Sequence[Step], runs: float = 1.0) -> Iterator[Work | None]:
             yield from _work(s.then_steps, runs)
             yield from _work(s.else_steps, runs)
         else:
-            work = _operations(s)
+            work = _largest(operations(s))
             yield None if work is None else (runs, work)
 
 
-def _operations(s: Step) -> float | None:
+def operations(s: Step) -> Dim:
+    """What a step outside regions computes."""
     if isinstance(s, KernelCall):
-        return _largest(s.flops)
+        return s.flops
     if isinstance(s, Copy):
-        return _largest(s.dst.layout.size)
-    return _nest(s) if isinstance(s, LoopNest) else 0.0
+        return s.dst.layout.size
+    return _nest(s) if isinstance(s, LoopNest) else 0
 
 
-def _nest(nest: LoopNest) -> float | None:
-    total = 0.0
+def _nest(nest: LoopNest) -> Dim:
+    total = index.ix(0)
     for stage in nest.stages:
         loops = (*nest.outer, *stage.loops)
-        points = _largest(index.prod_dims(index.as_dim(v.ext) for v in loops if v.ext is not None))
-        if points is None:
-            return None
-        total += points * sum(1 + expr.flops(st.value) for st in stage.stmts)
-    return total
+        points = index.prod_dims(index.as_dim(v.ext) for v in loops if v.ext is not None)
+        total = total + index.ix(points) * sum(1 + expr.flops(st.value) for st in stage.stmts)
+    return index.as_dim(total)
 
 
 def _largest(d: Dim) -> float | None:

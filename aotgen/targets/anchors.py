@@ -14,7 +14,7 @@ from typing import Union
 from aotgen.ir import define, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Atom, Dim, Ix
-from aotgen.ir.program import BLOCK, Layout, Tensor
+from aotgen.ir.program import BLOCK, Layout, Parts, Tensor
 from aotgen.ops.registry import Ctx
 
 Halo = tuple[tuple[int, int], ...]
@@ -54,7 +54,8 @@ class KernelSpec:
 
     ``needs``: one per operand. ``desc``: the descriptor's rows once every operand has its Tensor. ``axes``: fresh functor
     axes and the accumulator's logical index in terms of them. ``tiles``: tile arguments by ISA name. ``blocked``: the
-    accumulator axis whose blocks of 16 are the lanes.
+    accumulator axis whose blocks of 16 are the lanes. ``parts``: how threads may share the kernel, given the functor axes
+    and the operands; None where that cannot be said.
     """
 
     function: str
@@ -65,6 +66,7 @@ class KernelSpec:
     tiles: Mapping[str, tuple[int, ...]]
     lane_axis: int
     flops: Dim
+    parts: Callable[[Sequence[Atom], Sequence[Tensor]], Parts] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,15 @@ def lane_split(extent: Dim) -> tuple[Atom, Atom, Ix]:
 def point(axis: Atom) -> Ix:
     """An axis as an index: 0 where its extent is 1."""
     return index.ix(0) if axis.ext == 1 and axis.lo == 0 else index.var(axis)
+
+
+def whole(t: Tensor, axis: int, border: tuple[int, int] = (0, 0)) -> Ix:
+    """Any index along an axis of an operand: pad lanes of its last block included, and a ``border`` before (from which
+    a kernel counts) and after it."""
+    extent = index.ix(t.shape[axis]) + sum(border)
+    if axis == t.layout.block_axis:
+        extent = (extent + (t.layout.block - 1)) // t.layout.block * t.layout.block
+    return index.var(index.fresh_var(extent))
 
 
 def size_hint(d: Dim, open_dim: int = 128) -> int:

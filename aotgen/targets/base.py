@@ -79,10 +79,11 @@ class Schedule(Protocol):
     ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage
     are given with every loop but the folds outer, one thread an element. ``declines`` says why a nest does not
     fit ("" when it does). ``signature`` is the function's head given its parameters; ``outer`` opens the loop
-    over flattened outer iterations ``flat`` of ``total`` and returns the body to write into. ``row_array``
+    over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1) and
+    returns the body to write into. ``row_array``
     declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
     is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
-    threads that share an iteration does alone. ``launch`` is the statement that runs the function.
+    threads that share an iteration does alone. ``launch`` is the statement that runs the function, as thread ``team[0]`` of ``team[1]``.
     """
 
     @property
@@ -94,7 +95,7 @@ class Schedule(Protocol):
 
     def declines(self, nest: Nest) -> str: ...
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool) -> Any: ...
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any: ...
     def lane_loop(
         self,
         text: Any,
@@ -109,7 +110,7 @@ class Schedule(Protocol):
     def row_element(self, name: str, at: str, lane_index: bool) -> str: ...
     def merge(self, text: Any, fold: Fold, acc: str) -> None: ...
     def single(self, text: Any) -> Any: ...
-    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str) -> str: ...
+    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str, team: tuple[str, str]) -> str: ...
 
 
 class Dialect(Protocol):

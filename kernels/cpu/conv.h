@@ -21,7 +21,7 @@
 //             block.
 // Aliasing    The epilogue may write anything but x and weights.
 // Partition   Tiles of neighbouring w and panels over (n, block of rows, group of panels, h, w),
-//             the last fastest, in nt equal runs. Weights that fit a cache are passed once per
+//             the last fastest, in nt equal runs; `parts`, where D names it, divides N. Weights that fit a cache are passed once per
 //             block of rows, so that threads part the rows; larger ones once per image, so that
 //             threads part the channels. The cut and the order of every sum depend on the shape
 //             only. No barrier inside.
@@ -185,7 +185,8 @@ void conv(const D& d, const float* x, const float* w, const Epi& epi, int tid, i
   const Tiles pixels = tiles(extent(d.OW), MR), panels = tiles(panels_of_group, NV);
   ConvWalk at{
       extent(d.OH), conv_rows_of_block(d), extent(d.G) * panels.count, pixels.count, 0, 0, 0, 0, 0};
-  const Range mine = share(extent(d.N) * at.OH * at.groups * at.pixels, tid, nt);
+  const ptrdiff_t total = extent(d.N) * at.OH * at.groups * at.pixels;
+  const Range mine = share(total, tid, nt, quantum(d, total));
   if (mine.b == mine.e) return;
   at.seek(mine.b);
   for (ptrdiff_t i = mine.b; i < mine.e; ++i, at.next()) {

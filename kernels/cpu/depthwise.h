@@ -19,7 +19,8 @@
 //             added to every output it is a tap of. Filters of more than kUnrolledTaps taps and
 //             run-time ones loop over the taps instead, with a load a tap and output.
 // Partition   Windows over (n, channel block, h, w), the last fastest, in nt equal runs; sizes
-//             differ by at most one. No barrier inside.
+//             differ by at most one. `parts`, where D names it, divides the (n, channel block)
+//             pairs. No barrier inside.
 // Tile        TH * TW accumulators, the weights if they fit, and one more in registers. Measured
 //             best with AVX-512: 2 x 7 for 3x3, 1 x 14 or 2 x 7 for 5x5.
 // Error       |error| <= KH * KW * 2^-24 * sum |x| |weight| to first order.
@@ -209,7 +210,8 @@ template <class D, int TH, int TW, class Epi>
 void depthwise(const D& d, const float* x, const float* w, const Epi& epi, int tid, int nt) {
   const Tiles rows = tiles(extent(d.OH), TH), pixels = tiles(extent(d.OW), TW);
   const ptrdiff_t blocks = ceil_div(extent(d.C), kBlock);
-  const Range mine = share(extent(d.N) * blocks * rows.count * pixels.count, tid, nt);
+  const ptrdiff_t total = extent(d.N) * blocks * rows.count * pixels.count;
+  const Range mine = share(total, tid, nt, quantum(d, total));
   if (mine.b == mine.e) return;
   ptrdiff_t pixel = mine.b % pixels.count, row = mine.b / pixels.count % rows.count;
   ptrdiff_t rest = mine.b / pixels.count / rows.count;

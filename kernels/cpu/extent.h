@@ -5,7 +5,8 @@
 //
 // Maths       tiles() cuts `total` into ceil(total / most) tiles whose sizes differ by at most one,
 //             so that no kernel runs a short last tile; share() hands thread tid of nt the tid-th
-//             of nt near-equal runs of tiles.
+//             of nt near-equal runs of tiles. A descriptor may name `parts`: then threads take whole
+//             ones of so many equal parts, and steps cut alike need no barrier between them.
 // Contract    A descriptor member is `static constexpr Int<64> K{}` or a plain `int` or
 //             `ptrdiff_t`. Extents are not negative; nt > 0 and 0 <= tid < nt. How work is cut
 //             depends on extents only, never on nt: that makes a result bit-identical for every
@@ -86,6 +87,24 @@ AOT_INLINE Range share(ptrdiff_t total, int tid, int nt, ptrdiff_t quantum = 1) 
   const ptrdiff_t b = static_cast<ptrdiff_t>(units * tid / nt) * quantum;
   const ptrdiff_t e = static_cast<ptrdiff_t>(units * (tid + 1) / nt) * quantum;
   return {b, e < total ? e : total};
+}
+
+/// Whether a descriptor names `parts`.
+template <class D, class = void>
+constexpr bool has_parts = false;
+template <class D>
+constexpr bool has_parts<D, decltype(static_cast<void>(D::parts))> = true;
+
+/// How many of `total` tiles stay together: all those of a part where the descriptor names `parts`,
+/// a divisor of what the kernel's leading loops count.
+template <class D>
+AOT_INLINE ptrdiff_t quantum(const D& d, ptrdiff_t total) {
+  if constexpr (has_parts<D>) {
+    return total < extent(d.parts) ? 1 : total / extent(d.parts);
+  } else {
+    (void)d;
+    return 1;
+  }
 }
 
 /// A cut of [0, total) into `count` tiles of `size` or `size - 1` elements, the larger ones first.

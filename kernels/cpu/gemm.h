@@ -18,8 +18,9 @@
 //             none beyond, unless Epi::kPadded is true: then whole vectors only, to the end of the
 //             last panel.
 // Aliasing    The epilogue may write anything but A and B.
-// Partition   Tiles over (b, group of NV panels, MR rows), the last fastest, in nt equal runs. The
-//             cut and the order of every sum depend on the shape only. No barrier inside.
+// Partition   Tiles over (b, group of NV panels, MR rows), the last fastest, in nt equal runs;
+//             `parts`, where D names it, divides B0 * B1. The cut and the order of every sum depend
+//             on the shape only. No barrier inside.
 // Tile        At most MR rows x NV panels; sizes differ by at most one (tile.h has the register
 //             rule). Measured best with AVX-512: 8 x 3 or 6 x 4, and 1 x 4 for M = 1. A pitch aM
 //             that is a multiple of 4 KiB costs nothing up to MR = 8.
@@ -87,7 +88,8 @@ void gemm(const D& d, const float* a, const float* b, const Epi& epi, int tid, i
   const Tiles rows = tiles(extent(d.M), MR);
   const Tiles groups = tiles(ceil_div(extent(d.N), kBlock), NV);
   const ptrdiff_t B1 = extent(d.B1);
-  const Range mine = share(extent(d.B0) * B1 * groups.count * rows.count, tid, nt);
+  const ptrdiff_t total = extent(d.B0) * B1 * groups.count * rows.count;
+  const Range mine = share(total, tid, nt, quantum(d, total));
   if (mine.b == mine.e) return;
   ptrdiff_t t = mine.b % rows.count, rest = mine.b / rows.count;
   ptrdiff_t g = rest % groups.count, batch = rest / groups.count;

@@ -9,7 +9,8 @@
 //             elements; and L, how many consecutive elements one index stands for (16 in a channel
 //             block, else 1). p points at logical index 0.
 // Alignment   None needed.
-// Partition   Over the rows (axes 0 .. 2) of storage in nt equal runs. No barrier inside.
+// Partition   Over the rows (axes 0 .. 2) of storage in nt equal runs; `parts`, where D
+//             names it, divides them. No barrier inside.
 // Error       Exact.
 #pragma once
 
@@ -39,7 +40,8 @@ void fill_halo(const D& d, T* p, T value, int tid, int nt) {
   const ptrdiff_t e2 = extent(d.b2) + extent(d.n2) + extent(d.a2);
   const ptrdiff_t b3 = extent(d.b3), n3 = extent(d.n3), a3 = extent(d.a3);
   const ptrdiff_t s3 = extent(d.s3), L = extent(d.L);
-  const Range rows = share(e0 * e1 * e2, tid, nt);
+  const ptrdiff_t total = e0 * e1 * e2;
+  const Range rows = share(total, tid, nt, quantum(d, total));
   for (ptrdiff_t row = rows.b; row < rows.e; ++row) {
     const ptrdiff_t i2 = row % e2 - extent(d.b2), i1 = row / e2 % e1 - extent(d.b1);
     const ptrdiff_t i0 = row / e2 / e1 - extent(d.b0);

@@ -2,6 +2,7 @@
 """Compile cases in batches, run each with one and three threads on a poisoned workspace, say how each ended.
 
     python -m tests.conformance.run [--mode static] [--part 8] [--match REGEX] [--jobs 2] [--out results.json] [--again results.json]
+        [--sanitize thread]
 
 A case that crashes or hangs takes only itself down: runs happen in a child process that is started again behind it.
 """
@@ -30,7 +31,7 @@ from aotgen.core.errors import ToolchainError, UnsupportedError
 from aotgen.core.options import CompileOptions
 from aotgen.many import Made, compile_many
 from aotgen.toolchain import Library
-from tests.conformance import cases
+from tests.conformance import cases, sanitize
 from tests.conformance.cases import MODES, Case
 
 THREADS = (1, 3)
@@ -49,14 +50,15 @@ class Outcome:
     why: str = ""
 
 
-def options_of(mode: str) -> CompileOptions:
-    return CompileOptions(dynamic=mode == "dynamic")
+def options_of(mode: str, sanitizer: str = "") -> CompileOptions:
+    """How a case is compiled. Sanitizers know the threads of the pool, not those of OpenMP."""
+    return CompileOptions(dynamic=mode == "dynamic", **({"threading": "pool"} if sanitizer else {}))
 
 
-def run_cases(names: Sequence[str], mode: str, jobs: int = 1) -> dict[str, Outcome]:
-    """Run the named cases in ``mode``, ``jobs`` batches at a time."""
+def run_cases(names: Sequence[str], mode: str, jobs: int = 1, sanitizer: str = "") -> dict[str, Outcome]:
+    """Run the named cases in ``mode``, ``jobs`` batches at a time, under a sanitizer where one is named."""
     cases.everything()  # before the workers are forked: they share it
-    batches = [(names[at : at + BATCH], mode) for at in range(0, len(names), BATCH)]
+    batches = [(names[at : at + BATCH], mode, sanitizer) for at in range(0, len(names), BATCH)]
     if jobs == 1:
         return {o.case: o for batch in batches for o in run_batch(*batch)}
     out: dict[str, Outcome] = {}
@@ -67,14 +69,16 @@ def run_cases(names: Sequence[str], mode: str, jobs: int = 1) -> dict[str, Outco
     return out
 
 
-def run_batch(names: Sequence[str], mode: str) -> list[Outcome]:
+def run_batch(names: Sequence[str], mode: str, sanitizer: str = "") -> list[Outcome]:
     """Compile and run some cases."""
     table = cases.everything()
     with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
         models = {name: cases.built(table[name], mode) for name in names}
-        many = compile_many(models, Path(scratch), options_of(mode), group=BATCH, jobs=1)
+        flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
+        many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
         out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
-        return [*out, *_guarded([(table[name], many.made[name]) for name in names if name in many.made])]
+        made = [(table[name], many.made[name]) for name in names if name in many.made]
+        return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
 
 
 def _told(error: Exception) -> tuple[str, str]:
@@ -86,14 +90,14 @@ def _told(error: Exception) -> tuple[str, str]:
     return how, f"{kind}{lines[0]}"[:300]
 
 
-def _guarded(work: list[tuple[Case, Made]]) -> Iterator[Outcome]:
+def _guarded(work: list[tuple[Case, Made]], sanitizer: str, log: Path) -> Iterator[Outcome]:
     """Run ``work`` in children; each time one dies or falls silent, the case it was at has crashed."""
     while work:
         reader, writer = os.pipe()
-        child = os.fork()
+        child = sanitize.start(work, writer, sanitizer, log) if sanitizer else os.fork()
         if child == 0:
             os.close(reader)
-            _work(work, writer)
+            tell(work, writer)
         os.close(writer)
         told = list(_lines(reader))
         os.close(reader)
@@ -102,15 +106,16 @@ def _guarded(work: list[tuple[Case, Made]]) -> Iterator[Outcome]:
         yield from told
         if len(told) < len(work):
             signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            yield Outcome(work[len(told)][0].name, CRASH, f"signal {signal}" if signal != 9 else "no answer")
+            said = sanitize.report(log) if sanitizer else ""
+            yield Outcome(work[len(told)][0].name, CRASH, said or (f"signal {signal}" if signal != 9 else "no answer"))
         work = work[len(told) + 1 :]
 
 
-def _work(work: list[tuple[Case, Made]], writer: int) -> None:
+def tell(work: Sequence[tuple[Case, Made]], writer: int, threads: Sequence[int] = THREADS) -> None:
     """The child: never returns."""
     try:
         for case, made in work:
-            outcome = run_case(case, made.load)
+            outcome = run_case(case, made.load, threads)
             os.write(writer, json.dumps(asdict(outcome)).encode() + b"\n")
     finally:
         os._exit(0)
@@ -126,7 +131,7 @@ def _lines(reader: int) -> Iterator[Outcome]:
         yield from (Outcome(**json.loads(line)) for line in whole)
 
 
-def run_case(case: Case, load: Any) -> Outcome:
+def run_case(case: Case, load: Any, threads: Sequence[int] = THREADS) -> Outcome:
     """Run every data set of a compiled case with each number of threads and compare."""
     try:
         library: Library = load()
@@ -135,10 +140,10 @@ def run_case(case: Case, load: Any) -> Outcome:
         embedded = bool(given) and not wanted
         for inputs, expected in case.data[: 1 if embedded else None]:
             feeds = {n: v for n, v in zip(given, inputs) if n in wanted}
-            results = [poisoned_run(library, feeds, threads) for threads in THREADS]
+            results = [poisoned_run(library, feeds, n) for n in threads]
             order = [o.name for o in case.model.graph.output]
-            for one, few in zip(*([r[n] for n in order] for r in results)):
-                if contents(one) != contents(few):
+            for name in order:
+                if len({tuple(contents(r[name])) for r in results}) > 1:
                     return Outcome(case.name, MISMATCH, "differs between 1 and 3 threads")
             Runner.assert_similar_outputs(expected, [results[0][n] for n in order], case.rtol, case.atol)
     except AssertionError as error:
@@ -191,11 +196,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="where the outcomes go, as JSON")
     parser.add_argument("--again", type=Path, help="earlier outcomes: only what failed in them is run again")
+    parser.add_argument("--sanitize", choices=sorted(sanitize.SANITIZERS), default="", help="build and run with a sanitizer")
     args = parser.parse_args()
     names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
     before = {o.case: o for o in stored(args.again)} if args.again else {}
     names = [n for n in names if n not in before or before[n].how != PASS]
-    outcomes = {**before, **run_cases(names, args.mode, args.jobs)}
+    outcomes = {**before, **run_cases(names, args.mode, args.jobs, args.sanitize)}
     for count, reason, some in grouped(outcomes):
         print(f"{count:5}  {reason}\n         {' '.join(some[:4])}")
     print(f"{args.mode}: {len(outcomes)} cases, {dict(Counter(o.how for o in outcomes.values()))}")

@@ -248,6 +248,13 @@ def test_division_by_a_negative_is_an_error():
         ix(3) % -2
 
 
+def test_a_block_count_of_an_open_extent_is_not_zero():
+    n = index.dim("n", 1)
+    blocks = (n + 15) // 16
+    assert nonneg(blocks - 1) and blocks // blocks == 1 and blocks % blocks == 0
+    assert not nonneg((index.dim("m", 0) + 15) // 16 - 1)
+
+
 def test_dividing_by_an_extent_of_zero_is_harmless():
     # Nothing of an empty axis is ever evaluated, but its index expressions are still built.
     assert (ix(3) // 0, ix(3) % 0) == (0, 0)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from aotgen.core import dtypes
 from aotgen.ir import define, index, interpret
@@ -18,6 +19,18 @@ from aotgen.lower.orient import orient
 from aotgen.lower.segment import clip, segment
 
 Layouts = Callable[[Def], Layout]
+
+
+def one_softmax_a_nest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nests of three stages at most, whatever their size, so that small models have many steps."""
+    groups = group.groups
+
+    def apart(
+        defs: Sequence[Def], materialised: Collection[Def] = (), limits: group.Limits = group.Limits()
+    ) -> list[list[Def]]:
+        return groups(defs, materialised, replace(limits, stages=3, small=0, min_outer=1))
+
+    monkeypatch.setattr(group, "groups", apart)
 
 
 def plain(d: Def) -> Layout:

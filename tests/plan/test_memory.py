@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
 from aotgen.core import dtypes
 from aotgen.ir import index
 from aotgen.ir.program import Buffer, Copy, If, Loop, Program, Step, Tensor, row_major
-from aotgen.plan import barriers, memory, order
+from aotgen.plan import memory, order
 from aotgen.plan.liveness import bytes_of, live_ranges, max_live
 from aotgen.plan.memory import offsets_at, plan_memory
 from aotgen.plan.placement import place
@@ -134,33 +133,3 @@ def test_reorder_only_when_clearly_better() -> None:
         done.add(step.dst.buffer)
     assert [s.name for s in better.steps if s.dst is Y] == ["small0->y", "small1->y", "small2->y"]  # type: ignore[union-attr]
     assert order.reorder(better) is better
-
-
-def test_barriers_stand_where_bytes_meet() -> None:
-    a, b, c = buffer("a", 100), buffer("b", 100), buffer("c", 100)
-    first, second, third, fourth = copy(a, X), copy(b, X), copy(c, a), copy(Y, c)
-    p = program(first, second, third, fourth)
-    found = barriers.plan_barriers(p, plan_memory(p))
-    assert first not in found and second not in found  # independent of each other
-    assert "reads x->a" in found[third] and "reads" in found[fourth]
-
-
-def test_barrier_for_reused_bytes() -> None:
-    a, b = buffer("a", 100), buffer("b", 100)
-    steps = (copy(a, X), copy(Y, a), copy(b, X), copy(buffer("z", 100, "output"), b))
-    p = program(*steps)
-    plan = plan_memory(p)
-    assert plan.overlap(a.buffer, b.buffer)
-    assert "overwrites" in barriers.plan_barriers(p, plan)[steps[2]]
-
-
-def test_barriers_around_regions() -> None:
-    c, r = buffer("c", (), dtype="bool"), buffer("r", 100)
-    clobber = copy(c, buffer("k", (), "const", "bool"))
-    branch = If("if", c, (clobber,), (copy(r, X),))
-    after = copy(buffer("z", place="output"), X)
-    p = program(copy(c, X), branch, after)
-    found = barriers.plan_barriers(p, plan_memory(p))
-    assert branch in found and found[after] == "end of region"
-    assert clobber in found  # a slow thread may still be reading the condition
-    assert replace(plan_memory(p)).size >= 64

@@ -11,7 +11,7 @@ from aotgen.core import dtypes
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Dim, Ix, ix
-from aotgen.ir.program import BLOCK, Tensor, packed
+from aotgen.ir.program import BLOCK, Parts, Tensor, packed
 from aotgen.ops.convolution import transposed_extents
 from aotgen.ops.registry import Ctx
 from aotgen.ops.window import windows
@@ -26,6 +26,7 @@ from aotgen.targets.anchors import (
     lane_split,
     point,
     size_hint,
+    whole,
 )
 from aotgen.targets.cpu import tiles
 from aotgen.targets.cpu.gemm import NS_PER_FLOP
@@ -155,6 +156,7 @@ def _direct_spec(geo: Geometry, w: Def, blocked: bool) -> KernelSpec:
         tiles.choose(rows, geo.oc // geo.groups),
         lane_axis=1,
         flops=geo.flops,
+        parts=lambda axes, t: _images(geo, axes, t[0]),
     )
 
 
@@ -174,7 +176,24 @@ def _depthwise_spec(geo: Geometry, w: Def) -> KernelSpec:
         tiles.depthwise(geo.out, geo.stride),
         lane_axis=1,
         flops=geo.flops,
+        parts=lambda axes, t: _planes(geo, axes, t[0]),
     )
+
+
+def _images(geo: Geometry, axes: Sequence[index.Atom], x: Tensor) -> Parts:
+    """A point is an image: it reads all of its channels."""
+    return Parts((axes[0],), ((point(axes[0]), whole(x, 1), *_plane(geo, x)), None), axes[1], geo.oc)
+
+
+def _planes(geo: Geometry, axes: Sequence[index.Atom], x: Tensor) -> Parts:
+    """A point is a block of channels of an image: it reads the same block."""
+    channel = point(axes[1]) * BLOCK + index.var(axes[-1])
+    return Parts((axes[0], axes[1]), ((point(axes[0]), channel, *_plane(geo, x)), None), axes[1], geo.oc)
+
+
+def _plane(geo: Geometry, x: Tensor) -> list[Ix]:
+    """Any pixel of an image and its border, counted from the border's corner."""
+    return [whole(x, axis, geo.halo[axis]) for axis in range(2, len(x.shape))]
 
 
 def _common(geo: Geometry) -> DescRows:

@@ -30,11 +30,11 @@ class Loops:
         thread = ("int tid", "int nt") if uses_thread else ("int tid", "int")
         return f"static void {name}({', '.join((*params, *thread))})"
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any:
         if serial:
             text.line("if (tid != 0) return;")
             return text.part()
-        text.line(f"const Range mine = share({total}, tid, nt);")
+        text.line(f"const Range mine = share({', '.join((total, 'tid', 'nt', *([quantum] if quantum else [])))});")
         first, last = (
             ("mine.b", "mine.e") if index != "int" else ("static_cast<int>(mine.b)", "static_cast<int>(mine.e)")
         )
@@ -70,8 +70,8 @@ class Loops:
     def single(self, text: Any) -> Any:
         return text
 
-    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str) -> str:
-        return f"{name}({', '.join((*args, 'tid', 'nt'))});"
+    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str, team: tuple[str, str]) -> str:
+        return f"{name}({', '.join((*args, *team))});"
 
 
 class CpuDialect(CFamily):

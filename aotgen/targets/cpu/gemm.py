@@ -9,7 +9,7 @@ from aotgen.core import dtypes
 from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.index import Dim, Ix, ix
-from aotgen.ir.program import BLOCK, Tensor, packed
+from aotgen.ir.program import BLOCK, Parts, Tensor, packed
 from aotgen.ops.broadcast import along
 from aotgen.ops.registry import Ctx
 from aotgen.targets.anchors import (
@@ -23,6 +23,7 @@ from aotgen.targets.anchors import (
     lane_split,
     point,
     size_hint,
+    whole,
 )
 from aotgen.targets.cpu import tiles
 
@@ -56,6 +57,7 @@ def _candidate(a: Def, b: Def, out: Def) -> Candidate:
         tiles.choose(size_hint(m), size_hint(n), most_rows=8),
         lane_axis=3,
         flops=index.as_dim(ix(2) * b0 * b1 * m * n * k),
+        parts=lambda axes, t: _parts(axes, t, b1, n),
     )
     cost = size_hint(spec.flops) * NS_PER_FLOP
     return Candidate(spec, (left, right), (b0, b1, m, n), lambda acc: (_result(acc, out, unfold),), cost)
@@ -187,3 +189,16 @@ def _axes(batch: tuple[Dim, Dim], m: Dim, n: Dim) -> tuple[tuple[index.Atom, ...
     row = index.fresh_var(ix(m), "m")
     nb, lane, column = lane_split(n)
     return (b, row, nb, lane), (point(b) // batch[1], point(b) % batch[1], point(row), column)
+
+
+def _parts(axes: Sequence[index.Atom], t: Sequence[Tensor], b1: Dim, n: Dim) -> Parts:
+    """A point is a batch item: it reads its own matrices, whole."""
+    batch = point(axes[0])
+    at = (batch // b1, batch % b1)
+    return Parts((axes[0],), tuple(_item(x, at) for x in t), axes[2], n)
+
+
+def _item(t: Tensor, at: tuple[Ix, Ix]) -> tuple[Ix, ...]:
+    """The matrix of batch item ``at``, pad lanes included; a batch of extent 1 is shared."""
+    batch = [ix(0) if extent == 1 else i for extent, i in zip(t.shape, at, strict=False)]
+    return (*batch, *(whole(t, axis) for axis in (2, 3)))

@@ -38,7 +38,7 @@ class _Grid:
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str:
         return f"__global__ void __launch_bounds__({self.threads}) {name}({', '.join(params)})"
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any:
         wide = "blockIdx.x" if index == "int" else f"static_cast<{index}>(blockIdx.x)"
         place = "threadIdx.x" if self.per_item == 1 else f"threadIdx.x / {self.per_item}"
         if serial:
@@ -66,7 +66,7 @@ class _Grid:
     def single(self, text: Any) -> Any:
         return text
 
-    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str) -> str:
+    def launch(self, name: str, args: Sequence[str], nest: Nest, total: str, team: tuple[str, str]) -> str:
         items = self.threads // self.per_item
         blocks = "1" if nest.serial else f"({total} + {items - 1}) / {items}"
         return f"AOT_LAUNCH({', '.join((name, blocks, str(self.threads), 'stream', *args))});"
@@ -98,8 +98,8 @@ class Row(_Grid):
             return "rows are too wide for registers"
         return ""
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool) -> Any:
-        body = super().outer(text, flat, total, index, serial)
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any:
+        body = super().outer(text, flat, total, index, serial, quantum)
         body.line(f"const int lane = static_cast<int>(threadIdx.x % {WARP});")
         return body.part()
 
