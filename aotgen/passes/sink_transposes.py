@@ -18,6 +18,7 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
+from aotgen.ops.broadcast import along, broadcast
 from aotgen.ops.registry import Ctx
 from aotgen.passes.rewrite import Rewrite, lazy, transform, use_counts
 
@@ -172,6 +173,9 @@ def is_pointwise(node: Node, graph: Graph) -> bool:
     d = registry.lower_node(Ctx(node, known), ins)[0]
     if d is None or d.expr is None or d.red is not None:
         return False
+    read = [ld.attr[0] for ld in expr.loads_of(d.expr)]
+    if any(s not in ins for s in read) or d.shape != broadcast(*(s.shape for s in read)):
+        return False  # computed on the way there, or with extents of its own
     return all(_own_index(e, d) for e in expr.nodes_of(d.expr))
 
 
@@ -182,7 +186,7 @@ def _own_index(e: E, d: define.Def) -> bool:
         return True
     source, idx = e.attr
     tail = d.axes[len(d.axes) - len(idx):]
-    return all(i == index.var(a) or (i == 0 and (n == 1 or a.ext == 1))
+    return all(i in (index.var(a), along(n, index.var(a))) or (i == 0 and (n == 1 or a.ext == 1))
                for i, a, n in zip(idx, tail, source.shape, strict=True))
 
 

@@ -12,6 +12,8 @@ from aotgen.ir.index import Dim, Ix, ix
 from aotgen.ir.program import BLOCK, Parts, Tensor, packed
 from aotgen.ops.broadcast import along
 from aotgen.ops.registry import Ctx
+from aotgen.ops.shorthand import same_dim
+from aotgen.ops.sized import sized
 from aotgen.targets.anchors import (
     Candidate,
     Decline,
@@ -73,11 +75,12 @@ Unfold = object
 
 def _fold_batches(a: Def, b: Def, out: Def) -> tuple[Def, Def, tuple[Dim, Dim], list[Dim]]:
     """Four-axis views of both operands, the two batch extents, and the logical extents the batch axes stand for."""
+    k = same_dim(a.shape[-1], b.shape[-2 if b.rank > 1 else 0], "the summed axes of MatMul")
+    a, b = sized(a, {-1: k}, "a left operand"), sized(b, {-2 if b.rank > 1 else 0: k}, "a right operand")
     a_rows = a.shape[:-1] if a.rank > 1 else ()
     b_batch = b.shape[:-2]
     m: Dim = a.shape[-2] if a.rank > 1 else 1
     n: Dim = b.shape[-1] if b.rank > 1 else 1
-    k = a.shape[-1]
     if all(d == 1 for d in b_batch):
         rows = index.prod_dims(a_rows)
         left = _flat_view(a, (1, 1, rows, k))
