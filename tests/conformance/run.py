@@ -85,13 +85,17 @@ def store(path: Path, outcomes: Iterable[Outcome]) -> None:
 
 def run_batch(names: Sequence[str], mode: str, sanitizer: str = "") -> list[Outcome]:
     """Compile and run some cases."""
-    table = cases.everything()
+    return run_some([cases.everything()[name] for name in names], mode, sanitizer)
+
+
+def run_some(chosen: Sequence[Case], mode: str, sanitizer: str = "") -> list[Outcome]:
+    """Compile and run cases, those of onnx or others."""
     with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
-        models = {name: cases.built(table[name], mode) for name in names}
+        models = {case.name: cases.built(case, mode) for case in chosen}
         flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
         out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
-        made = [(table[name], many.made[name]) for name in names if name in many.made]
+        made = [(case, many.made[case.name]) for case in chosen if case.name in many.made]
         return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
 
 
