@@ -17,8 +17,9 @@ import select
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -55,29 +56,46 @@ def options_of(mode: str, sanitizer: str = "") -> CompileOptions:
     return CompileOptions(dynamic=mode == "dynamic", **({"threading": "pool"} if sanitizer else {}))
 
 
-def run_cases(names: Sequence[str], mode: str, jobs: int = 1, sanitizer: str = "") -> dict[str, Outcome]:
-    """Run the named cases in ``mode``, ``jobs`` batches at a time, under a sanitizer where one is named."""
+def run_cases(
+    names: Sequence[str], mode: str, jobs: int = 1, sanitizer: str = "", to: Path | None = None
+) -> dict[str, Outcome]:
+    """Run the named cases in ``mode``, ``jobs`` batches at a time, under a sanitizer where one is named; ``to``: where
+    outcomes are stored as they come."""
     cases.everything()  # before the workers are forked: they share it
     batches = [(names[at : at + BATCH], mode, sanitizer) for at in range(0, len(names), BATCH)]
-    if jobs == 1:
-        return {o.case: o for batch in batches for o in run_batch(*batch)}
     out: dict[str, Outcome] = {}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        for outcomes in pool.map(run_batch, *zip(*batches)):
+    with ExitStack() as stack:
+        if jobs == 1:
+            done: Iterable[list[Outcome]] = (run_batch(*batch) for batch in batches)
+        else:
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("fork")))
+            done = pool.map(run_batch, *zip(*batches, strict=True))
+        for outcomes in done:
             out |= {o.case: o for o in outcomes}
             print(f"{len(out)}/{len(names)} {dict(Counter(o.how for o in out.values()))}", file=sys.stderr, flush=True)
+            if to is not None:  # so that what is known survives a run that does not end
+                store(to, out.values())
     return out
+
+
+def store(path: Path, outcomes: Iterable[Outcome]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(o) for o in outcomes], indent=0), "utf-8")
 
 
 def run_batch(names: Sequence[str], mode: str, sanitizer: str = "") -> list[Outcome]:
     """Compile and run some cases."""
-    table = cases.everything()
+    return run_some([cases.everything()[name] for name in names], mode, sanitizer)
+
+
+def run_some(chosen: Sequence[Case], mode: str, sanitizer: str = "") -> list[Outcome]:
+    """Compile and run cases, those of onnx or others."""
     with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
-        models = {name: cases.built(table[name], mode) for name in names}
+        models = {case.name: cases.built(case, mode) for case in chosen}
         flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
         out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
-        made = [(table[name], many.made[name]) for name in names if name in many.made]
+        made = [(case, many.made[case.name]) for case in chosen if case.name in many.made]
         return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
 
 
@@ -201,13 +219,12 @@ def main() -> int:
     names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
     before = {o.case: o for o in stored(args.again)} if args.again else {}
     names = [n for n in names if n not in before or before[n].how != PASS]
-    outcomes = {**before, **run_cases(names, args.mode, args.jobs, args.sanitize)}
+    outcomes = {**before, **run_cases(names, args.mode, args.jobs, args.sanitize, args.out)}
     for count, reason, some in grouped(outcomes):
         print(f"{count:5}  {reason}\n         {' '.join(some[:4])}")
     print(f"{args.mode}: {len(outcomes)} cases, {dict(Counter(o.how for o in outcomes.values()))}")
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps([asdict(o) for o in outcomes.values()], indent=0), "utf-8")
+        store(args.out, outcomes.values())
     return 0
 
 

@@ -33,7 +33,7 @@ def check(mode: str, part: int, folder: Path, sanitizer: str = "") -> None:
     outcomes = {o.case: o for o in run.stored(done)}
     assert sorted(outcomes) == sorted(names)
     assert any(o.how == run.PASS for o in outcomes.values())
-    lines = ledger.differences(mode, outcomes)
+    lines = [line for line in ledger.differences(mode, outcomes) if not sanitizer or " fails: " in line]
     assert not lines, "\n".join(lines)
 
 
