@@ -69,7 +69,7 @@ class Axis:
 
 
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-               "tf_crop_and_resize")
+               "tf_half_pixel_for_nn", "tf_crop_and_resize")
 
 
 def coordinates(a: Axis, m: Modes, t: Any) -> Array:
@@ -93,6 +93,8 @@ def _placed(a: Axis, m: Modes, t: Any) -> Any:
     if m.coordinates == "pytorch_half_pixel" and a.out == 1:
         return x * t(0)
     base = (x + half) / scale
+    if m.coordinates == "tf_half_pixel_for_nn":  # operator set 11 only
+        return base
     if m.coordinates == "half_pixel_symmetric":
         adjustment = t(a.out) / (scale * t(a.size))
         base = t(a.size) / t(2) * (t(1) - adjustment) + base
@@ -353,7 +355,10 @@ def _coordinate(o: Ix, size: Dim, out: Dim, scale: float, m: Modes, kind: str) -
     factor = expr.const(scale, kind) if scale else real(out) / real(size)
     if m.coordinates == "asymmetric":
         return x / factor
-    c = (x + 0.5) / factor - 0.5
+    base = (x + 0.5) / factor
+    if m.coordinates == "tf_half_pixel_for_nn":
+        return base
+    c = base - 0.5
     if m.coordinates == "half_pixel_symmetric":
         return c + real(size) / 2.0 * (1.0 - real(out) / (factor * real(size)))
     if m.coordinates == "pytorch_half_pixel":
