@@ -76,12 +76,12 @@ def run_batch(names: Sequence[str], mode: str, sanitizer: str = "") -> list[Outc
         models = {name: cases.built(table[name], mode) for name in names}
         flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
-        out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
+        out = [Outcome(name, *told(error)) for name, error in many.failed.items()]
         made = [(table[name], many.made[name]) for name in names if name in many.made]
         return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
 
 
-def _told(error: Exception) -> tuple[str, str]:
+def told(error: Exception) -> tuple[str, str]:
     how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
     lines = str(error).strip().splitlines() or [""]
     if how == COMPILER:
