@@ -54,20 +54,22 @@ class Many:
 def compile_many(
     models: Mapping[str, str | Path | onnx.ModelProto],
     out: Path,
-    options: CompileOptions = CompileOptions(),
+    options: CompileOptions | Mapping[str, CompileOptions] = CompileOptions(),
     *,
     group: int = 32,
     flags: Sequence[str] = ("-O1",),
     jobs: int | None = None,
 ) -> Many:
-    """Compile ``models`` below the new folder ``out``, ``group`` of them to a library, all with ``options`` (but for the
-    name) and the extra compiler ``flags``. A model that fails, whatever the error, fails alone: it is in ``failed``."""
+    """Compile ``models`` below the new folder ``out``, ``group`` of them to a library, with ``options`` (of each key, or
+    one for all; the name is set here) and the extra compiler ``flags``. A model that fails, whatever the error, fails
+    alone: it is in ``failed``."""
     failed: Failures = {}
     folders: dict[str, Path] = {}
     for n, (key, model) in enumerate(models.items()):
         name = f"m{n}"  # no name is another's with a suffix: what they export cannot clash
+        given = options if isinstance(options, CompileOptions) else options[key]
         try:
-            driver.compile_model(model, out / name, dataclasses.replace(options, name=name), build=False)
+            driver.compile_model(model, out / name, dataclasses.replace(given, name=name), build=False)
         except Exception as error:  # a bug of ours in one model must not cost the others
             failed[key] = error
             continue

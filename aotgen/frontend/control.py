@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from onnx import GraphProto
 
@@ -11,10 +11,11 @@ from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.frontend.attributes import type_of
 from aotgen.frontend.opset import Draft, tensor_type
-from aotgen.ir.graph import AnyType, Constant, Graph, TensorType
+from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops.builder import Builder
 from aotgen.ops.control import widened
 
+HANDED_ON = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze"})  # what may stand between a comparison and its If
 BodyTypes = Callable[[str, GraphProto], Sequence[AnyType]]
 
 
@@ -33,6 +34,33 @@ def widened_types(draft: Draft, builder: Builder, types: Sequence[AnyType], body
     first, count, skip = spans.get(draft.op, (0, 0, 0)) if draft.domain == "" else (0, 0, 0)
     carried = widened(builder, types[first:first + count], body.outputs[skip:skip + count])
     return [*types[:first], *carried, *types[first + count:]]
+
+
+def equality_that_decides_ranks(builder: Builder, draft: Draft, bodies: Mapping[str, Graph]) -> tuple[Value, Value] | None:
+    """The two extents whose equality an If asks for where its branches yield values of different ranks: exporters squeeze
+    an axis if its extent is 1. A value has one rank, so the library is made for dims where they are equal."""
+    if draft.op != "If" or draft.domain or set(bodies) != {"then_branch", "else_branch"}:
+        return None
+    pairs = zip(bodies["then_branch"].outputs, bodies["else_branch"].outputs, strict=False)
+    if all(not isinstance(v.type, TensorType) or len(v.shape) == len(w.shape) for v, w in pairs):
+        return None
+    node = _producer(builder, draft.input(0))
+    while node is not None and node.op in HANDED_ON and node.inputs[0] is not None:
+        node = _producer(builder, node.inputs[0])
+    if node is None or node.op != "Equal":
+        return None
+    a, b = node.inputs
+    known = [builder.known(v) for v in (a, b)]
+    return (a, b) if a is not None and b is not None and all(c is not None and c.size == 1 for c in known) else None
+
+
+def _producer(builder: Builder | None, v: Value) -> Node | None:
+    while builder is not None:
+        for node in reversed(builder.nodes):
+            if v in node.outputs:
+                return node
+        builder = builder.parent
+    return None
 
 
 def void_body(parent: Builder, name: str, like: Graph) -> Graph:

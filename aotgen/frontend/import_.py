@@ -145,7 +145,12 @@ class _Importer:
                 return taken
         check.check_types(draft)
         if _is_known(draft.op, draft.domain):
-            return self._build(frame.builder, draft, self._bodies(frame, draft))
+            bodies = self._bodies(frame, draft)
+            assumed = control.equality_that_decides_ranks(frame.builder, draft, bodies)
+            if assumed is not None:
+                outputs = self._inlined(frame, draft.graphs["then_branch"])
+                return tuple(frame.builder.node("Assuming", [v, *assumed], {}, domain="aotgen")[0] for v in outputs)
+            return self._build(frame.builder, draft, bodies)
         function = functions.schema_function(draft)
         if function is None:
             raise _no_such_operator(draft.op, draft.domain, draft.origin)
@@ -224,11 +229,14 @@ class _Importer:
         known = small_constant(frame.builder, draft.input(0))
         if known is None:
             return None
-        graph = draft.graphs["then_branch" if bool(known.ravel()[0]) else "else_branch"]
+        return self._inlined(frame, draft.graphs["then_branch" if bool(known.ravel()[0]) else "else_branch"])
+
+    def _inlined(self, frame: Frame, graph: GraphProto) -> tuple[Value, ...]:
+        """The outputs of a branch that every run takes, read in place of its If."""
         inner = frame.child()
         inner.store(graph)
-        outputs = self.run(inner, graph)
-        if any(v is None for v in outputs):
+        outputs = [v for v in self.run(inner, graph) if v is not None]
+        if len(outputs) != len(graph.output):
             raise Missing(f"branch '{graph.name}' has errors")
         return tuple(outputs)
 

@@ -87,7 +87,19 @@ def _shift(fn: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _pow(a: Array, b: Array) -> Array:
-    return np.power(np.asarray(a, np.float64), np.asarray(b, np.float64)).astype(np.asarray(a).dtype)
+    """Float power; of integers wrapping, the truncated reciprocal for a negative exponent."""
+    a, b = np.asarray(a), np.asarray(b)
+    if not np.issubdtype(a.dtype, np.integer):
+        return np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
+    left = np.where(b < 0, 0, b).astype(np.uint64)
+    a, left = np.broadcast_arrays(a, left)
+    result, square = np.ones_like(a), a
+    with np.errstate(over="ignore"):
+        while left.any():
+            result = np.where(left & np.uint64(1), result * square, result)
+            square, left = square * square, left >> np.uint64(1)
+        inverse = np.where(a == 1, 1, np.where(a + 1 == 0, np.where(b % 2 == 0, 1, a), 0))
+    return np.where(b < 0, inverse, result).astype(a.dtype)
 
 
 _ROWS: tuple[tuple[str, int, str, int, Any], ...] = (

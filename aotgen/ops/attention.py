@@ -257,38 +257,7 @@ def rotary_embedding(ctx: Ctx, builder: Builder, x: Value, cos: Value, sin: Valu
 # -- onnxruntime's own
 
 
-@expansion("MultiHeadAttention", domain=MICROSOFT, whole=True)
-def multi_head_attention(ctx: Ctx, builder: Builder, q: Value, k: Value | None = None, v: Value | None = None,
-                         bias: Value | None = None, padding: Value | None = None, added: Value | None = None,
-                         past_key: Value | None = None, past_value: Value | None = None, *more: Value | None,
-                         ) -> tuple[Value | None, ...]:
-    """Separate 3-D q, k, v (k and v may come split into heads), a joint bias, a key padding mask (1: attend)."""
-    s, heads = Sub(ctx, builder), ctx.attr_int("num_heads")
-    if k is None or v is None or any(m is not None for m in more) or (past_key is not None and len(k.shape) == 4):
-        raise ctx.refuse("MultiHeadAttention with packed inputs or a shared buffer")
-    if bias is not None:
-        sizes = [q.shape[-1], q.shape[-1], index.ix(bias.shape[0]) - index.ix(q.shape[-1]) * 2]
-        at = index.ix(0)
-        parts = []
-        for size in sizes:
-            parts.append(s.slice(bias, 0, at, at + size))
-            at = at + size
-        q = s("Add", q, parts[0])
-        k, v = (x if len(x.shape) == 4 else s("Add", x, b) for x, b in ((k, parts[1]), (v, parts[2])))
-    q = split_heads(s, q, heads)
-    k, v = (x if len(x.shape) == 4 else split_heads(s, x, heads) for x in (k, v))
-    past: Dim = 0
-    if past_key is not None and past_value is not None:
-        past = past_key.shape[2]
-        k, v = s.concat([past_key, k], 2), s.concat([past_value, v], 2)
-    mask = _ms_mask(ctx, s, padding, added, k)
-    causal = bool(ctx.attr_int("unidirectional", 0))
-    scale = ctx.attr_float("scale", 0.0) or None
-    y, _ = attend(s, q, k, v, scale, Bias(mask, past, 0 if causal else None))
-    return s.asked(merge_heads(s, y), k, v)
-
-
-def _ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, keys: Value) -> Value | None:
+def ms_mask(ctx: Ctx, s: Sub, padding: Value | None, added: Value | None, keys: Value) -> Value | None:
     """onnxruntime's masks as one float bias: 0 in an integer mask adds ``mask_filter_value``. ``keys``: [B, H, Skv, D]."""
     dtype = keys.dtype
     if padding is None:
@@ -324,11 +293,18 @@ def _from_lengths(ctx: Ctx, s: Sub, bounds: Value, keys: Value) -> Value:
 def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | None = None, mask: Value | None = None,
                  past: Value | None = None, added: Value | None = None, *more: Value | None) -> tuple[Value | None, ...]:
     """Self attention from one packed projection: ``x @ w + bias`` holds q, k and v side by side."""
-    s, heads = Sub(ctx, builder), ctx.attr_int("num_heads")
+    s = Sub(ctx, builder)
     if any(m is not None for m in more):
         raise ctx.refuse("Attention with a shared past buffer")
     qkv = s("MatMul", x, w)
     qkv = qkv if bias is None else s("Add", qkv, bias)
+    return packed_attention(ctx, s, qkv, mask, past, added)
+
+
+def packed_attention(ctx: Ctx, s: Sub, qkv: Value, mask: Value | None, past: Value | None,
+                     added: Value | None) -> tuple[Value | None, ...]:
+    """Self attention of a projection ``[B, S, q + k + v]``. Outputs: y, present ``[2, B, H, past + S, D]``."""
+    heads = ctx.attr_int("num_heads")
     sizes = list(map(index.ix, ctx.attr_ints("qkv_hidden_sizes"))) if ctx.has("qkv_hidden_sizes") else [
         index.ix(qkv.shape[2]) // 3] * 3
     ends = [sum(sizes[:n], index.ix(0)) for n in range(4)]
@@ -340,7 +316,7 @@ def ms_attention(ctx: Ctx, builder: Builder, x: Value, w: Value, bias: Value | N
         k, v = (s.concat([s.select(past, 0, n), t], 2) for n, t in enumerate((k, v)))
     causal = bool(ctx.attr_int("unidirectional", 0))
     scale = ctx.attr_float("scale", 0.0) or None
-    y, _ = attend(s, q, k, v, scale, Bias(_ms_mask(ctx, s, mask, added, k), before, 0 if causal else None))
+    y, _ = attend(s, q, k, v, scale, Bias(ms_mask(ctx, s, mask, added, k), before, 0 if causal else None))
     present = None
     if ctx.wants(1):
         present = s.concat([s.reshape(t, [1, *t.shape]) for t in (k, v)], 0)

@@ -267,6 +267,9 @@ def power(ctx: Ctx, x: Def, y: Def) -> Def:
         simple = _simple_power(float(exponent.reshape(-1)[0]), x.dtype)
         if simple is not None:
             return elementwise(ctx, lambda a, _: simple(a), [x, y])
+    if x.dtype.is_integer and y.dtype.is_integer:  # exact, modulo what 64 bits wrap to
+        whole = "u64" if y.dtype is dtypes.u64 else "i64"
+        return elementwise(ctx, lambda a, b: cast(fn("pow", cast(a, whole), cast(b, whole)), x.dtype), [x, y])
     wide = not x.dtype.is_float or y.dtype == dtypes.f64
     through = "f64" if wide else dtypes.compute_of(x.dtype).name
     back = x.dtype if not x.dtype.is_float else dtypes.compute_of(x.dtype)

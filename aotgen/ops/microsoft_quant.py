@@ -146,13 +146,14 @@ def dynamic_quantize_lstm(
 # -- pools and softmax between quantised tensors
 
 
-def _through_float(s: Sub, x: Value, x_scale: Value, x_zero: Value | None, y_scale: Value, y_zero: Value | None,
-                   f: Callable[[Value], Value]) -> Value:
+def through_float(s: Sub, x: Value, x_scale: Value, x_zero: Value | None, y_scale: Value, y_zero: Value | None,
+                  f: Callable[[Value], Value]) -> Value:
+    """``f`` of the numbers that ``x`` stands for, quantised again."""
     zero = s.scalar(0, x.dtype) if y_zero is None else y_zero
     return s("QuantizeLinear", f(s("DequantizeLinear", x, x_scale, x_zero)), y_scale, zero)  # type: ignore[no-any-return]
 
 
-def _channels_first(ctx: Ctx, s: Sub, f: Callable[[Value], Value], last: bool) -> Callable[[Value], Value]:
+def channels_first(s: Sub, f: Callable[[Value], Value], last: bool) -> Callable[[Value], Value]:
     """``f`` of a tensor whose channels come last (``last``), run with them first."""
     if not last:
         return f
@@ -171,8 +172,8 @@ def qlinear_average_pool(ctx: Ctx, builder: Builder, x: Value, x_scale: Value, x
     s = Sub(ctx, builder)
     attrs = {k: v for k, v in ctx.node.attrs.items() if k != "channels_last"}
     op = ctx.node.op.removeprefix("QLinear")
-    pool = _channels_first(ctx, s, lambda v: s(op, v, **attrs), bool(ctx.attr_int("channels_last", 0)))
-    return _through_float(s, x, x_scale, x_zero, y_scale, y_zero, pool)
+    pool = channels_first(s, lambda v: s(op, v, **attrs), bool(ctx.attr_int("channels_last", 0)))
+    return through_float(s, x, x_scale, x_zero, y_scale, y_zero, pool)
 
 
 @expansion("QLinearSoftmax", domain=MICROSOFT)
@@ -189,7 +190,7 @@ def qlinear_softmax(ctx: Ctx, builder: Builder, x: Value, x_scale: Value, x_zero
         flat = s.reshape(v, [index.prod_dims(v.shape[:axis]), index.prod_dims(v.shape[axis:])])
         return s.reshape(s("Softmax", flat, axis=1), v.shape)
 
-    return _through_float(s, x, x_scale, x_zero, y_scale, y_zero, softmax)
+    return through_float(s, x, x_scale, x_zero, y_scale, y_zero, softmax)
 
 
 @lowering("QLinearWhere", domain=MICROSOFT)
@@ -208,4 +209,4 @@ def qlinear_where(ctx: Ctx, c: Def, x: Def, x_scale: Def, x_zero: Def | None, y:
 @expansion("NhwcMaxPool", domain=MICROSOFT)
 def nhwc_max_pool(ctx: Ctx, builder: Builder, x: Value) -> Value:
     s = Sub(ctx, builder)
-    return _channels_first(ctx, s, lambda v: s("MaxPool", v, **dict(ctx.node.attrs)), True)(x)
+    return channels_first(s, lambda v: s("MaxPool", v, **dict(ctx.node.attrs)), True)(x)

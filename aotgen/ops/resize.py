@@ -25,7 +25,7 @@ from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
-from aotgen.ops.registry import Ctx, expansion, lowering
+from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub
 
 Array = NDArray[Any]
@@ -59,17 +59,19 @@ class Modes:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One resized axis: extents, ``scale`` (output per input) and the region of interest (start, end)."""
+    """One resized axis: extents, ``scale`` (output per input) and the region of interest (start, end). ``place``: where the
+    axis stands in ``scales`` and ``roi``; a scale of 0 and a region None are data, or the scale follows from extents."""
 
     axis: int
     size: Dim
     out: Dim
     scale: float
-    roi: tuple[float, float]
+    roi: tuple[float, float] | None
+    place: int = 0
 
 
 COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-               "tf_crop_and_resize")
+               "tf_half_pixel_for_nn", "tf_crop_and_resize")
 
 
 def coordinates(a: Axis, m: Modes, t: Any) -> Array:
@@ -80,6 +82,7 @@ def coordinates(a: Axis, m: Modes, t: Any) -> Array:
 def _placed(a: Axis, m: Modes, t: Any) -> Any:
     assert isinstance(a.size, int)
     assert isinstance(a.out, int)
+    assert a.roi is not None
     x, scale, half = np.arange(a.out).astype(t), t(a.scale), t(0.5)
     if m.coordinates == "asymmetric":
         return x / scale
@@ -93,6 +96,8 @@ def _placed(a: Axis, m: Modes, t: Any) -> Any:
     if m.coordinates == "pytorch_half_pixel" and a.out == 1:
         return x * t(0)
     base = (x + half) / scale
+    if m.coordinates == "tf_half_pixel_for_nn":  # operator set 11 only
+        return base
     if m.coordinates == "half_pixel_symmetric":
         adjustment = t(a.out) / (scale * t(a.size))
         base = t(a.size) / t(2) * (t(1) - adjustment) + base
@@ -160,8 +165,8 @@ def resize(ctx: Ctx, builder: Builder, x: Value, roi: Value | None = None, scale
     s = Sub(ctx, builder)
     if not axes:
         return s("Identity", x)  # type: ignore[no-any-return]
-    if not all(isinstance(a.size, int) and isinstance(a.out, int) for a in axes):
-        return _open(ctx, s, x, axes, modes)
+    if not all(isinstance(a.size, int) and isinstance(a.out, int) and a.roi is not None for a in axes):
+        return _open(ctx, s, x, axes, modes, scales if _is_data(ctx, 2) else None, roi)
     kind = dtypes.f64 if x.dtype is dtypes.f64 else dtypes.f32
     plans: list[int] = []  # per axis: axis, out, p, r, q, taps, masked (p = 0: from tables)
     tables: list[Value] = []
@@ -184,7 +189,7 @@ def resize(ctx: Ctx, builder: Builder, x: Value, roi: Value | None = None, scale
             c = coordinates(a, modes, np.float32)
             tables.append(builder.constant((c < 0) | (c > int(a.size) - 1), "resize_outside"))  # type: ignore[arg-type]
         plans += [a.axis, int(a.out), p, r, q, taps, int(masked)]  # type: ignore[arg-type]
-    return s("Resample", x, *tables, domain="aotgen", plans=plans, weighted=int(modes.mode != "nearest"),  # type: ignore
+    return s("Resample", x, *tables, domain=INTERNAL, plans=plans, weighted=int(modes.mode != "nearest"),  # type: ignore
              extrapolation=modes.extrapolation)
 
 
@@ -196,25 +201,35 @@ def resized_axes(ctx: Ctx, x: Value) -> list[Axis]:
     """Extents and scales of every axis the node names, from ``scales`` or ``sizes``."""
     rank = len(x.shape)
     axes = [ctx.axis_of(a, rank) for a in ctx.attr_ints("axes")] if ctx.has("axes") else list(range(rank))
-    roi = [0.0] * len(axes) + [1.0] * len(axes)
-    if ctx.attr_str("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        given = ctx.const(1)
-        if given is None or given.size != 2 * len(axes):
-            raise ctx.refuse("Resize with a region of interest that is not known at compile time")
-        roi = [float(v) for v in given]
+    roi = _regions(ctx, len(axes))
     scales = ctx.const(2)
-    if scales is not None and scales.size:
+    if scales is not None and scales.size and None not in roi:
         factors = [float(np.float32(v)) for v in scales.ravel()]
         if len(factors) != len(axes) or min(factors) <= 0:
             raise ModelError(f"Resize scales {factors} for axes {axes}")
-        spans = [roi[len(axes) + k] - roi[k] for k in range(len(axes))]
+        spans = [r[1] - r[0] for r in roi if r is not None]
         outs = [_scaled(ctx, x.shape[a], f, span) for a, f, span in zip(axes, factors, spans, strict=True)]
-    elif ctx.given(2) and not ctx.given(3):
-        raise ctx.refuse("'scales' must be known at compile time but is computed from input data", "fix the dims they depend on with --dim")
     else:
         outs, factors = _sized(ctx, x, axes)
-    return [Axis(a, x.shape[a], o, f, (roi[k], roi[len(axes) + k]))
-            for k, (a, o, f) in enumerate(zip(axes, outs, factors, strict=True))]
+    return [Axis(a, x.shape[a], o, f, r, k) for k, (a, o, f, r) in enumerate(zip(axes, outs, factors, roi, strict=True))]
+
+
+def _is_data(ctx: Ctx, k: int) -> bool:
+    """Is operand ``k`` there, not empty, and computed from input data?"""
+    v = ctx.node.inputs[k] if ctx.given(k) else None
+    return v is not None and v.shape != (0,) and not ctx.is_const(k)
+
+
+def _regions(ctx: Ctx, count: int) -> list[tuple[float, float] | None]:
+    """The region of interest of each axis; None where it is data."""
+    if ctx.attr_str("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
+        return [(0.0, 1.0)] * count
+    given = ctx.const(1)
+    if given is None:
+        return [None] * count
+    if given.size != 2 * count:
+        raise ModelError(f"a region of interest of {given.size} numbers for {count} axes")
+    return [(float(given[k]), float(given[count + k])) for k in range(count)]
 
 
 def _scaled(ctx: Ctx, size: Dim, factor: float, span: float) -> Dim:
@@ -244,7 +259,7 @@ def _sized(ctx: Ctx, x: Value, axes: Sequence[int]) -> tuple[list[Dim], list[flo
     return [floor(scale * d + Fraction(1, 2)) for _, d in pairs], [float(np.float32(float(scale)))] * len(pairs)  # type: ignore
 
 
-@lowering("Resample", domain="aotgen")
+@lowering("Resample", domain=INTERNAL)
 def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
     """Resize with known maps: each planned axis in turn is read through an integer map or constant tables."""
     plans, rest = ctx.attr_ints("plans"), list(tables)
@@ -291,84 +306,11 @@ def _outside(y: Def, mask: Def, axis: int, value: float) -> Def:
     return compute(y.shape, lambda *i: expr.select(mask[i[axis]], expr.const(value, kind), y[i]), y.dtype)
 
 
-# -- open extents
-
-
-def _open(ctx: Ctx, s: Sub, x: Value, axes: Sequence[Axis], m: Modes) -> Value:
-    if m.antialias or m.exclude_outside or m.coordinates == "tf_crop_and_resize":
-        raise ctx.refuse("Resize of open extents with antialias, exclude_outside or a region of interest",
-                         "fix the extents with --dim")
-    outs = s.ints([a.out for a in axes])
-    return s("ResizeOpen", x, outs, domain="aotgen", axes=[a.axis for a in axes], scales=[a.scale for a in axes],  # type: ignore
-             mode=m.mode, coordinates=m.coordinates, nearest=m.nearest, cubic_a=m.cubic_a)
-
-
-@lowering("ResizeOpen", domain="aotgen")
-def resize_open(ctx: Ctx, x: Def, outs: Def) -> Def:
-    """Resize with coordinates computed in f32 (f64 for f64) where they are used. ``scales``: 0 means out/in."""
-    m = Modes(ctx.attr_str("mode"), ctx.attr_str("coordinates"), ctx.attr_str("nearest"), ctx.attr_float("cubic_a"),
-              False, False, 0.0)
-    y = x
-    for a, out, scale in zip(ctx.attr_ints("axes"), ctx.values(1, "sizes"), ctx.attr_floats("scales"), strict=True):
-        y = _open_axis(y, a, out, scale, m)
-    return compute(y.shape, lambda *i: y[i], x.dtype) if y.dtype is not x.dtype else y
-
-
-def _open_axis(x: Def, axis: int, out: Dim, scale: float, m: Modes) -> Def:
-    size = x.shape[axis]
-    shape = (*x.shape[:axis], out, *x.shape[axis + 1:])
-    kind = dtypes.compute_of(x.dtype).name if x.dtype.is_float else "f32"
-
-    def read(i: Sequence[Ix], place: E) -> E:
-        last = expr.ix_value(index.ix(size) - 1, "i64")
-        place = expr.fn("max", expr.fn("min", place, last), expr.const(0, "i64"))
-        at = (*i[:axis], expr.index_of(place, size), *i[axis + 1 :])
-        return x[at]
-
-    def f(*i: Ix) -> E:
-        c = _coordinate(i[axis], size, out, scale, m, kind)
-        if m.mode == "nearest":
-            return read(i, _nearest(c, m.nearest))
-        low = expr.fn("floor", c)
-        part, base = c - low, expr.cast(low, "i64")
-        if m.mode == "linear":
-            return read(i, base) * (1.0 - part) + read(i, base + 1) * part
-        total = read(i, base - 1) * _cubic(part + 1.0, m.cubic_a, True)
-        for step, gap, far in ((0, part, False), (1, 1.0 - part, False), (2, 2.0 - part, True)):
-            total = total + read(i, base + step) * _cubic(gap, m.cubic_a, far)
-        return total
-
-    return compute(shape, f, x.dtype if m.mode == "nearest" else None)
-
-
-def _coordinate(o: Ix, size: Dim, out: Dim, scale: float, m: Modes, kind: str) -> E:
-    """``coordinates`` as an expression."""
-    def real(v: Dim) -> E:
-        return expr.cast(expr.ix_value(v), kind)
-
-    x = real(o)
-    if m.coordinates == "align_corners":
-        steps = expr.fn("max", expr.ix_value(index.ix(out) - 1), expr.const(1, "i64"))
-        return x * real(index.ix(size) - 1) / expr.cast(steps, kind)
-    factor = expr.const(scale, kind) if scale else real(out) / real(size)
-    if m.coordinates == "asymmetric":
-        return x / factor
-    c = (x + 0.5) / factor - 0.5
-    if m.coordinates == "half_pixel_symmetric":
-        return c + real(size) / 2.0 * (1.0 - real(out) / (factor * real(size)))
-    if m.coordinates == "pytorch_half_pixel":
-        return expr.select(expr.ge0(index.ix(out) - 2), c, expr.const(0, kind))
-    return c
-
-
-def _nearest(c: E, mode: str) -> E:
-    if mode in ("floor", "ceil"):
-        return expr.cast(expr.fn(mode, c), "i64")
-    moved = expr.fn("ceil", c - 0.5) if mode == "round_prefer_floor" else expr.fn("floor", c + 0.5)
-    return expr.cast(moved, "i64")
-
-
-def _cubic(x: E, a: float, far: bool) -> E:
-    if far:
-        return ((x * a - 5 * a) * x + 8 * a) * x - 4 * a
-    return (x * (a + 2) - (a + 3)) * x * x + 1.0
+def _open(ctx: Ctx, s: Sub, x: Value, axes: Sequence[Axis], m: Modes, scales: Value | None, roi: Value | None) -> Value:
+    """What ``resize_open.py`` lowers."""
+    if m.antialias or m.exclude_outside:
+        raise ctx.refuse("Resize of open extents with antialias or exclude_outside", "fix the extents with --dim")
+    region = roi if m.coordinates == "tf_crop_and_resize" else None
+    return s("ResizeOpen", x, s.ints([a.out for a in axes]), scales, region, domain=INTERNAL,  # type: ignore[no-any-return]
+             axes=[a.axis for a in axes], places=[a.place for a in axes], scales=[a.scale for a in axes], mode=m.mode,
+             coordinates=m.coordinates, nearest=m.nearest, cubic_a=m.cubic_a, extrapolation=m.extrapolation)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from aotgen.ir import facts
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, const, ge0, ix_value, select
 from aotgen.ir.index import Ix
@@ -21,6 +22,13 @@ def shape(ctx: Ctx, x: Def) -> Def:
         return out
 
     return compute((len(dims),), f)
+
+
+@lowering("Assuming", domain="aotgen")
+def assuming(ctx: Ctx, x: Def, a: Def, b: Def) -> Def:
+    """``x``, for runs in which two extents are equal: others are refused."""
+    facts.assume_equal(ctx.values(1, "a")[0], ctx.values(2, "b")[0])
+    return compute(x.shape, lambda *i: x[i], x.dtype)
 
 
 @lowering("Size")

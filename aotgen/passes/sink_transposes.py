@@ -171,12 +171,19 @@ def is_pointwise(node: Node, graph: Graph) -> bool:
     known = {v: graph.constants[v] for v in node.inputs if v is not None and v in graph.constants}
     ins = [None if v is None else define.source(v.name, v.shape, v.dtype) for v in node.inputs]
     d = registry.lower_node(Ctx(node, known), ins)[0]
-    if d is None or d.expr is None or d.red is not None:
+    return d is not None and _each_its_own(d, {id(i) for i in ins})
+
+
+def _each_its_own(d: define.Def, operands: set[int]) -> bool:
+    """``d``, and every Def on its way to the ``operands`` (by identity): a mean divides a sum at its own index too."""
+    if id(d) in operands:
+        return True
+    if d.expr is None or d.red is not None:
         return False
     read = [ld.attr[0] for ld in expr.loads_of(d.expr)]
-    if any(s not in ins for s in read) or d.shape != broadcast(*(s.shape for s in read)):
-        return False  # computed on the way there, or with extents of its own
-    return all(_own_index(e, d) for e in expr.nodes_of(d.expr))
+    if d.shape != broadcast(*(s.shape for s in read)):
+        return False  # with extents of its own
+    return all(_own_index(e, d) for e in expr.nodes_of(d.expr)) and all(_each_its_own(s, operands) for s in read)
 
 
 def _own_index(e: E, d: define.Def) -> bool:

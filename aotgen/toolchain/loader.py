@@ -169,6 +169,8 @@ class Library:
                 continue
             array = np.asarray(inputs[port["name"]])
             want, shape = dtypes.of(port["dtype"]).numpy, self._shape("input", call, n)
+            if array.size == 1 == math.prod(shape):
+                array = array.reshape(shape)  # one number, however many brackets are around it
             if array.dtype != want or array.shape != shape:
                 raise UsageError(
                     f"input is {array.dtype}{list(array.shape)}, not {want}{list(shape)}", node=port["name"]

@@ -7,6 +7,7 @@ indexes, a mask is 0 or 1, a sequence length is at least 1, a value compared wit
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ PASS_THROUGH = frozenset({
 })  # fmt: skip
 COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Mod"})
 WIDTHS = 16  # bits: narrower integers are data (pixels, samples, quantised values) and take their full range
+Reader = tuple[Node, int]
 LARGEST = 1 << 30  # stands for no upper bound of a dim
 PLAIN = 8  # values of an integer that nothing bounds: small, so that sums and products stay exact
 
@@ -60,7 +62,9 @@ def seeded(graph: Graph, seed: int = 0, dims: Mapping[str, int] | None = None) -
                                    hint="give them with --inputs file.npz")
         shape = tuple(extent(d, dims or {}) for d in v.shape)
         rng = np.random.default_rng([seed, zlib.crc32(v.name.encode())])
-        out[v.name] = _contents(rng, v.dtype, shape, partial(_bounds, v, readers, constants, dims or {}))
+        whole = _whole(v, shape, readers, dims or {}, rng)
+        out[v.name] = whole.astype(v.dtype.numpy) if whole is not None else _contents(
+            rng, v.dtype, shape, partial(_bounds, v, readers, constants, dims or {}))
     return out
 
 
@@ -167,10 +171,42 @@ def _contents(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...], bo
     return rng.integers(0, PLAIN, shape).astype(dtype.numpy)
 
 
+# ------------------------------------------------------------------------------------------------- operands that are shapes
+
+Whole = Callable[[Sequence[int], int, np.random.Generator], Sequence[float]]
+
+
+def _whole(v: Value, shape: tuple[int, ...], readers: Mapping[Value, list[Reader]], dims: Mapping[str, int],
+           rng: np.random.Generator) -> Array | None:
+    """What ``v`` must be as a whole where its first reader takes it for the shape of a result, or for scales; else None."""
+    for node, k in readers.get(v, ()):
+        if node.op == "Cast" and node.outputs[0] is not None:
+            return _whole(node.outputs[0], shape, readers, dims, rng)
+        if (node.op, k) in WHOLE and len(shape) == 1:
+            return np.asarray(WHOLE[node.op, k](_extents(node, 0, dims), shape[0], rng))
+    return None
+
+
+def _same_size(x: Sequence[int], n: int, rng: np.random.Generator) -> Sequence[float]:
+    return [math.prod(x), *[1] * (n - 1)] if n else []
+
+
+def _same_extents(x: Sequence[int], n: int, rng: np.random.Generator) -> Sequence[float]:
+    return [*[1] * (n - len(x)), *x][-n:] if n else []
+
+
+def _image_scales(x: Sequence[int], n: int, rng: np.random.Generator) -> Sequence[float]:
+    """Of the last two axes: images."""
+    return [*[1.0] * max(0, n - 2), *rng.choice([0.5, 1.0, 1.5, 2.0], min(n, 2))]
+
+
+WHOLE: dict[tuple[str, int], Whole] = {
+    ("ReshapeExtents", 1): _same_size,
+    ("ExpandExtents", 1): _same_extents,
+    ("ResizeExtents", 1): _image_scales,
+}
+
 # ------------------------------------------------------------------------------------------------- integer ranges
-
-Reader = tuple[Node, int]
-
 
 def _nodes(graph: Graph) -> Iterator[Node]:
     for node in graph.nodes:

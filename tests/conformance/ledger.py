@@ -17,8 +17,9 @@ from typing import Any
 
 import onnx
 
+from tests import ledgers
 from tests.conformance.cases import MODES
-from tests.conformance.run import MISMATCH, PASS, Outcome, reason_of, stored
+from tests.conformance.run import Outcome, stored
 
 PATH = Path(__file__).with_name("ledger.json")
 
@@ -41,29 +42,14 @@ def _stored() -> dict[str, Any]:
 
 def differences(mode: str, outcomes: Mapping[str, Outcome]) -> list[str]:
     """A line for every case of ``outcomes`` that does not end as the ledger says."""
-    failures = known(mode)
-    lines = []
-    for name, o in sorted(outcomes.items()):
-        if o.how == PASS and name in failures:
-            lines.append(f"{name} passes: take it out of the ledger ({failures[name]})")
-        elif o.how != PASS and name not in failures:
-            lines.append(f"{name} fails: {o.how}: {o.why}")
-    return lines
+    return ledgers.differences(known(mode), outcomes)
 
 
 def update(mode: str, outcomes: Mapping[str, Outcome], grow: bool) -> int:
     """Rewrite the ledger of ``mode``; returns how many cases are in it."""
-    before = known(mode)
-    table: dict[str, list[str]] = {}
-    for name, why in before.items():
-        if name not in outcomes:
-            table.setdefault(why, []).append(name)
-    for name, o in outcomes.items():
-        if o.how != PASS and (grow or name in before):
-            why = before.get(name, "") if o.how == MISMATCH else ""  # a reason written by hand stays
-            table.setdefault(why or reason_of(o), []).append(name)
+    table = ledgers.updated(known(mode), outcomes, grow)
     stored = _stored()
-    failures = {**stored["failures"], mode: {why: sorted(table[why]) for why in sorted(table)}}
+    failures = {**stored["failures"], mode: table}
     whole = {"onnx": onnx.__version__, "failures": {m: failures[m] for m in MODES if m in failures}}
     PATH.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
     return sum(map(len, table.values()))

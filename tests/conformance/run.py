@@ -32,7 +32,7 @@ from aotgen.core.errors import ToolchainError, UnsupportedError
 from aotgen.core.options import CompileOptions
 from aotgen.many import Made, compile_many
 from aotgen.toolchain import Library
-from tests.conformance import cases, sanitize
+from tests.conformance import cases, changed, sanitize
 from tests.conformance.cases import MODES, Case
 
 THREADS = (1, 3)
@@ -94,12 +94,12 @@ def run_some(chosen: Sequence[Case], mode: str, sanitizer: str = "") -> list[Out
         models = {case.name: cases.built(case, mode) for case in chosen}
         flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
-        out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
+        out = [Outcome(name, *told(error)) for name, error in many.failed.items()]
         made = [(case, many.made[case.name]) for case in chosen if case.name in many.made]
         return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
 
 
-def _told(error: Exception) -> tuple[str, str]:
+def told(error: Exception) -> tuple[str, str]:
     how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
     lines = str(error).strip().splitlines() or [""]
     if how == COMPILER:
@@ -156,7 +156,8 @@ def run_case(case: Case, load: Any, threads: Sequence[int] = THREADS) -> Outcome
         wanted = [port["name"] for port in library.manifest["inputs"]]
         given = [i.name for i in cases.free_inputs(case.model)]
         embedded = bool(given) and not wanted
-        for inputs, expected in case.data[: 1 if embedded else None]:
+        other = None if embedded else changed.variant(case)
+        for inputs, expected in [*case.data[: 1 if embedded else None], *([other] if other else [])]:
             feeds = {n: v for n, v in zip(given, inputs) if n in wanted}
             results = [poisoned_run(library, feeds, n) for n in threads]
             order = [o.name for o in case.model.graph.output]

@@ -58,6 +58,25 @@ def test_a_reshape_that_must_divide(tmp_path: Path) -> None:
         loaded({"x": normal(4, 2)})
 
 
+def test_an_axis_squeezed_if_its_extent_is_one(tmp_path: Path) -> None:
+    """A value has one rank: the library is made for dims at which the axis goes, and refuses others."""
+    model = parsed("""g (float[n,m] x) => (float[k] y) <int64[1] one = {1}, int64 two = {2}> {
+        s = Shape(x) h = Gather(s, one) c = Div(h, two) q = Equal(c, one) p = Cast<to=9>(q)
+        t = ReduceSum<keepdims=1>(x, one)
+        y = If (p) <
+        then_branch = a () => (float[k] u) { u = Squeeze(t, one) },
+        else_branch = b () => (float[k,l] v) { v = Identity(t) }> }""")
+    loaded = check(model, [{"x": normal(n, m)} for n, m in ((1, 2), (5, 3), (2, 3))], tmp_path, dynamic=True)
+    with pytest.raises(RunError, match="== 1|m // 2"):
+        loaded({"x": normal(2, 5)})
+
+
+def test_one_number_needs_no_brackets(tmp_path: Path) -> None:
+    loaded = check(parsed("g (float[3] x, float s) => (float[3] y) { y = Mul(x, s) }"), [{"x": normal(3), "s": normal()}], tmp_path)
+    x, s = normal(3), np.array([[2.0]], np.float32)
+    np.testing.assert_array_equal(loaded({"x": x, "s": s})["y"], x * 2)
+
+
 def test_an_image_too_small_for_the_window(tmp_path: Path) -> None:
     model = parsed("""g (float[n,3,h,w] x) => (float[n,5,p,q] y) <%s> {
         c = Conv(x, k) y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c) }""" % literal("k", normal(5, 3, 3, 3)))

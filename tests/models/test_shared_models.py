@@ -1,92 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Real models of the shared folder, compiled for the sizes of their stored inputs, against their stored outputs."""
+"""Real models of the shared folder as users compile them: for the sizes of their stored inputs, and once for all sizes."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-import aotgen
+from aotgen import driver
+from aotgen.core.options import CompileOptions
+from aotgen.toolchain import Library
+from tests.conformance.run import PASS
+from tests.corpora import cases, ledger, run
+from tests.corpora.cases import SETS, Case
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "models"
 QUICK = {"tfl_helloworld", "tinytaxinet", "acasxu_1_1", "mnist_cntk"}
-PLAIN = [[], ["dynamic-dims"]]
-ALSO = {"silero_vad_v6"}
-LOOSER = {"basic_pitch": 1e-3}  # a logarithm near zero
-Arrays = dict[str, np.ndarray[Any, Any]]
+FOUND = cases.everything("models")
+pytestmark = pytest.mark.skipif(not FOUND, reason="../shared/models is not here")
 
 
-def names() -> list[str]:
-    metas = sorted(SHARED.glob("*/META.json"))
-    return [m.parent.name for m in metas if json.loads(m.read_text())["needs"] in PLAIN or m.parent.name in ALSO]
+def params(mode: str) -> list[Any]:
+    """The models of ``mode`` that are not known to fail, those of every run marked by name."""
+    known = ledger.known("models", mode)
+    return [pytest.param(n, marks=() if n in QUICK and mode == "fixed" else pytest.mark.full)
+            for n in cases.named("models", mode) if n not in known]
 
 
-def cases() -> list[Any]:
-    """One case for every stored set of inputs."""
-    out = []
-    for name in names():
-        for inputs in sorted((SHARED / name).glob("inputs*.npz")):
-            first = inputs.stem == "inputs"
-            marks = () if name in QUICK and first else (pytest.mark.full,)
-            out.append(pytest.param(name, inputs.stem.removeprefix("inputs"), marks=marks, id=f"{name}{inputs.stem[6:]}"))
-    return out
+def judge(case: Case, options: CompileOptions, folder: Path) -> None:
+    """Compile with the flags of a user, run at every size ``options`` allow, compare."""
+    def load() -> Library:
+        driver.compile_model(case.path, folder, options)
+        return Library(folder)
 
-
-CASES = cases()
-pytestmark = pytest.mark.skipif(not CASES, reason="../shared/models is not here")
-
-
-def load(path: Path) -> Arrays:
-    with np.load(path) as f:
-        return {k: f[k] for k in f.files}
-
-
-def far(name: str, got: Arrays, want: Arrays) -> dict[str, str]:
-    """Outputs that disagree, and how. Judged as the folder's README says."""
-    out = {}
-    for key, w in want.items():
-        g = got[key]
-        if g.shape != w.shape:
-            out[key] = f"shape {g.shape}, not {w.shape}"
-        elif w.dtype.kind == "f":
-            scale = float(np.abs(w[np.isfinite(w)]).max(initial=0)) or 1.0
-            with np.errstate(invalid="ignore"):
-                error = np.where((g == w) | (np.isnan(g) & np.isnan(w)), 0, np.abs(g.astype("f8") - w)) / scale
-            if not error.max(initial=0) <= LOOSER.get(name, 1e-4):
-                out[key] = f"off by {error.max():.2e} of {scale:.3g}"
-        elif not np.array_equal(g, w):
-            out[key] = f"{np.count_nonzero(g != w)} of {w.size} differ"
-    return out
+    outcome = run.run_case(case, options, load)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert outcome.how == PASS, outcome.why
 
 
 def test_all_are_here() -> None:
-    assert len(names()) == 36
-    assert QUICK <= set(names())
+    assert len(FOUND) == 49
+    assert set(FOUND) >= QUICK
 
 
-@pytest.mark.parametrize(("name", "suffix"), CASES)
-def test_outputs(name: str, suffix: str, tmp_path: Path) -> None:
-    feeds, want = load(SHARED / name / f"inputs{suffix}.npz"), load(SHARED / name / f"outputs{suffix}.npz")
-    shapes = {k: list(v.shape) for k, v in feeds.items()}
-    try:
-        made = aotgen.compile(SHARED / name / "model.onnx", tmp_path / f"lib{name}", input_shapes=shapes, threads=1)
-        model = made.load()
-        one, two = model(feeds), model(feeds, threads=2)
-        assert far(name, one, want) == {}
-        assert all(np.array_equal(one[k], two[k], equal_nan=one[k].dtype.kind == "f") for k in one), "threads differ"
-    finally:
-        shutil.rmtree(tmp_path / f"lib{name}", ignore_errors=True)
+@pytest.mark.parametrize("name", params("fixed"))
+def test_outputs_at_stored_sizes(name: str, tmp_path: Path) -> None:
+    case = FOUND[name]
+    for set_ in SETS:
+        given = case.stored("inputs", set_)
+        if given is not None:
+            options = CompileOptions(input_shapes=tuple(sorted((k, v.shape) for k, v in given.items())))
+            judge(case, options, tmp_path / f"lib{name}{set_}")
 
 
-def test_the_comparison_can_fail() -> None:
-    w = np.array([1.0, -2.0], np.float32)
-    assert far("any", {"y": w * np.float32(1.00005)}, {"y": w}) == {}
-    assert far("any", {"y": w * np.float32(1.0005)}, {"y": w}) != {}
-    assert far("any", {"y": w * np.float32(np.nan)}, {"y": w}) != {}
-    assert far("any", {"y": w[:1]}, {"y": w}) != {}
-    assert far("any", {"i": np.array([1])}, {"i": np.array([2])}) != {}
+@pytest.mark.parametrize("name", params("open"))
+def test_one_artefact_runs_every_size(name: str, tmp_path: Path) -> None:
+    judge(FOUND[name], CompileOptions(dynamic=True), tmp_path / f"lib{name}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import aotgen.ops  # noqa: F401  (registers every operator)
@@ -86,6 +86,18 @@ def expect(op: str, inputs: Arrays, *, n: int = 1, domain: str = "", opset: int 
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(m.SerializeToString(), options, ["CPUExecutionProvider"]).run(None, feeds)
+
+
+def feeds_and_model(op: str, inputs: Arrays, n: int, domain: str, attrs: dict[str, Any],
+                    const: Sequence[int] = ()) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """One node as a model whose inputs ``const`` are initialisers, and the arrays of the others."""
+    m = model(op, inputs, n, domain, 22, (), attrs)
+    for k in const:
+        m.graph.initializer.append(numpy_helper.from_array(inputs[k], f"in{k}"))
+    kept = [i for i in m.graph.input if i.name not in {f"in{k}" for k in const}]
+    del m.graph.input[:]
+    m.graph.input.extend(kept)
+    return m, {f"in{k}": a for k, a in enumerate(inputs) if a is not None and k not in const}
 
 
 def close(got: Sequence[np.ndarray], want: Sequence[np.ndarray], tol: float = 2e-6) -> None:

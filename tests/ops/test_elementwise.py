@@ -260,6 +260,19 @@ def test_pow_mixed(base: str, exponent: str) -> None:
     check("Pow", [np.array([1, 2, 3, 10], base), np.array([3, 2, 1, 4], exponent)])
 
 
+@pytest.mark.parametrize("kind", ["int32", "int64", "uint64"])
+def test_pow_of_integers_wraps(kind: str) -> None:
+    base, exponent = np.array([7, 3, 10, 823543, 2, 1], kind), np.array([7, 60, 30, 3, 200, 9], kind)
+    bits = 8 * np.dtype(kind).itemsize
+    want = [pow(int(a), int(b), 1 << bits) for a, b in zip(base, exponent)]
+    check("Pow", [base, exponent], expected=[np.array(want, np.uint64).astype(kind)])
+
+
+def test_pow_of_integers_truncates_reciprocals() -> None:
+    base, exponent = np.array([1, -1, -1, 2, -3, 0], np.int64), np.array([-2, -3, -4, -1, -2, -1], np.int64)
+    check("Pow", [base, exponent], expected=[np.array([1, -1, 1, 0, 0, 0], np.int64)])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "int8", "uint32", "uint64"])
 @pytest.mark.parametrize("bounds", [(True, True), (True, False), (False, True), (False, False)], ids=str)
 def test_clip(dtype: str, bounds: tuple[bool, bool]) -> None:

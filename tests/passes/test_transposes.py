@@ -56,6 +56,13 @@ def test_index_dependent_operator_is_not_crossed(check: Any) -> None:
     assert done.ops == ["Transpose", "Trilu", "Transpose"]
 
 
+def test_a_mean_over_the_image_is_not_crossed(check: Any) -> None:
+    """Its last step, the division, is pointwise; the sum below it is not."""
+    done = check("""g (float[1,6,4] x) => (float[1,1,4] y) { t = Transpose<perm=[0,2,1]>(x) m = GlobalAveragePool(t)
+        y = Transpose<perm=[0,2,1]>(m) }""", "sink_transposes")
+    assert done.ops == ["Transpose", "GlobalAveragePool", "Transpose"]
+
+
 def test_inside_bodies(check: Any) -> None:
     done = check("""g (float[2,3] x, bool c) => (float[2,3] y) { a = Exp(x) y = If (c) <
         then_branch = t () => (float[2,3] p) { k = Transpose(a) l = Neg(k) m = Transpose(l) p = Exp(m) },

@@ -118,3 +118,12 @@ def test_npz(tmp_path: Path) -> None:
     path.write_bytes(b"not a zip")
     with pytest.raises(UsageError, match="cannot read"):
         inputs.read_npz(path, g)
+
+
+def test_shapes_and_scales_fit_what_they_are_for() -> None:
+    text = """g (float[2,3,4,4] x, int32[3] s, int64[5] e, float[4] t) => (float[a,b,c] r, float[d,f,h,i,j] w, float[k,l,m,n] y)
+        { q = Cast<to=7>(s) r = Reshape(x, q) w = Expand(x, e) y = Resize(x, , t) }"""
+    drawn = inputs.seeded(graph(text))
+    assert drawn["s"].dtype == np.int32 and drawn["s"].prod() == 2 * 3 * 4 * 4
+    assert drawn["e"].tolist() == [1, 2, 3, 4, 4]
+    assert drawn["t"][:2].tolist() == [1, 1] and (drawn["t"] > 0).all()

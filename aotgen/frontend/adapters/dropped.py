@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from aotgen.core import dtypes
 from aotgen.frontend.opset import EVERY, Draft, adapter
+from aotgen.ir import index
+from aotgen.ir.graph import Constant
 from aotgen.ops.builder import Builder
 
 
@@ -54,10 +57,20 @@ def crop(n: Draft, b: Builder) -> None:
     x = n.input(0)
     left, top, right, bottom = (int(v) for v in n.attrs["border"])
     height, width = x.shape[-2], x.shape[-1]
-    ends = [height - bottom, width - right]
+    ends = [index.as_dim(index.ix(height) - bottom), index.as_dim(index.ix(width) - right)]
     if n.attrs.get("scale"):
         ends = [top + int(n.attrs["scale"][0]), left + int(n.attrs["scale"][1])]
-    if not all(isinstance(e, int) for e in ends):
-        raise n.refuse("the cropped extent must be known at compile time")
-    i64 = [np.array(v, np.int64) for v in ([top, left], ends, [-2, -1])]
-    n.results = (b.op("Slice", [x, *map(b.constant, i64)]),)
+    starts, axes = (b.constant(np.array(v, np.int64)) for v in ([top, left], [-2, -1]))
+    n.results = (b.op("Slice", [x, starts, b.constant(Constant.of_dims(tuple(ends), (2,), dtypes.i64)), axes]),)
+
+
+@adapter("DynamicSlice", to=EVERY)
+def dynamic_slice(n: Draft, b: Builder) -> None:
+    """Slice of operator set 10 by its first name."""
+    n.op, n.version = "Slice", 10
+
+
+@adapter("Scale", to=EVERY)
+def scale(n: Draft, b: Builder) -> None:
+    """scale * x."""
+    n.results = (b.op("Mul", [n.input(0), _scalar(n, b, "scale", 1.0)]),)

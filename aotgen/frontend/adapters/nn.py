@@ -33,6 +33,13 @@ def batchnorm_outputs(n: Draft, b: Builder) -> None:
     n.outputs = n.outputs[:1]
 
 
+@adapter("LayerNormalization", to=17)
+def layernorm_types(n: Draft, b: Builder) -> None:
+    """Before the standard had it, onnxruntime's own took a scale of another type, which the result has too."""
+    if n.input(0).dtype is not n.input(1).dtype:
+        n.inputs[0] = b.op("Cast", [n.input(0)], to=n.input(1).dtype.onnx)
+
+
 @adapter("LpPool", "GlobalLpPool", to=2)
 def lp_order(n: Draft, b: Builder) -> None:
     """``p`` was a float."""
