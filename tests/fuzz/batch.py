@@ -20,7 +20,7 @@ from tests.fuzz.judge import COMPILER, CRASH, ERROR, LOWERING, REFUSED, Outcome
 
 GROUP = 32
 FLAGS = ("-O1",)
-Found = tuple[Outcome, Case]
+Found = tuple[Outcome, Case | None]  # no case where growing it crashed
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     nodes: int = 0
 
-    def add(self, outcome: Outcome, case: Case) -> None:
+    def add(self, outcome: Outcome, case: Case | None) -> None:
         self.outcomes.append(outcome)
         if outcome.how in judge.BUGS:
             self.bugs.append((outcome, case))

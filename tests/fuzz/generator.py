@@ -239,8 +239,9 @@ class Gen:
         proto = helper.make_node(op, names, [self.name("v") for _ in range(n)], domain=domain, **attrs)
         operands = list(dict.fromkeys([*(v for v in inputs if v is not None), *captured]))
         plain = self._plain(proto, operands)
-        self._modest(plain)
+        self._modest(plain, [a[0].dtype.name for a in plain])
         wide = self._wide(proto, operands)
+        self._modest(wide, [a[0].dtype.name for a in plain])
         outs = [self._kept(name, p, w, exact and all(v.exact for v in operands)) for name, p, w in
                 zip(proto.output, self._every(plain), self._every(wide), strict=True)]
         if not self.settings.hostile:
@@ -267,15 +268,15 @@ class Gen:
         except Exception as e:
             raise self.wrong(f"{proto.op_type}: {type(e).__name__}: {_brief(e)}", proto, operands) from e
 
-    def _modest(self, results: Results) -> None:
-        for row in results:
+    def _modest(self, results: Results, types: list[str]) -> None:
+        for row, dtype in zip(results, types, strict=True):
             for a in row:
                 self.need(a.size <= LARGEST, "a large result")
-                if self.settings.hostile or a.dtype.name not in ROUNDING:
+                if self.settings.hostile or dtype not in ROUNDING:
                     continue
                 self.need(np.isfinite(a).all(), "not finite")
                 most = float(np.abs(a).max(initial=0))
-                self.need(most < HUGE[a.dtype.name], "a huge result")
+                self.need(most < HUGE[dtype], "a huge result")
                 self.need(most == 0 or most > TINY, "all but zero")
 
     def _kept(self, name: str, plain: tuple[Array, ...], wide: tuple[Array, ...], exact: bool) -> Var:

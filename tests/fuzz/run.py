@@ -62,8 +62,8 @@ def run(plan: Plan) -> int:
         for outcome, found in report.bugs:
             kinds[kind(outcome)] += 1
             if kinds[kind(outcome)] == 1:
-                path = case.save(found, plan.out)
-                print(f"{outcome.how}: {outcome.why}\n  python -m tests.fuzz --replay {path}", flush=True)
+                how = f"--replay {case.save(found, plan.out)}" if found else f"--graphs 1 --seed {outcome.case.removeprefix('seed')}"
+                print(f"{outcome.how}: {outcome.why}\n  python -m tests.fuzz {how}", flush=True)
         print(_line(plan, total), flush=True)
     _summary(plan, total, kinds)
     return int(bool(total.bugs))
@@ -119,7 +119,7 @@ def _isolated(plan: Plan, number: int) -> Report:
     alone = [range(s, s + 1) for s in seeds]
     for one, told in zip(alone, isolated.each(alone, work, ALONE)):
         if isinstance(told, isolated.Died):
-            total.outcomes.append(Outcome(f"seed{one[0]}", HANG, f"growing or compiling it: {told.why}"))
+            total.add(Outcome(f"seed{one[0]}", HANG, f"growing or compiling it: {told.why}"), None)
         else:
             total.merge(told)
     return total
@@ -128,7 +128,7 @@ def _isolated(plan: Plan, number: int) -> Report:
 def _small(plan: Plan, found: Found, seen: set[str]) -> Found:
     """The finding, shrunk if it is the first of its kind."""
     outcome, big = found
-    if kind(outcome) in seen or plan.shrink <= 0:
+    if big is None or kind(outcome) in seen or plan.shrink <= 0:
         return found
     seen.add(kind(outcome))
 

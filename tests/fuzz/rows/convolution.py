@@ -93,6 +93,7 @@ def conv_transpose(g: Gen) -> None:
         attrs["output_padding"] = [g.int(0, max(min(s, 2) - 1, 0)) for s in strides]
     elif how == "auto":
         attrs["auto_pad"] = g.of(("SAME_UPPER", "SAME_LOWER", "VALID"))
+        g.need(attrs["auto_pad"] == "VALID" or all(t >= s for t, s in zip(taps, strides)), "negative padding")
     elif how == "output_shape":
         g.need(x.static, "an open image")
         full = [(d - 1) * s + r for d, s, r in zip(x.shape[2:], strides, reach)]
@@ -117,7 +118,8 @@ def qlinear_conv(g: Gen) -> None:
     group, c, m = channels(g, x)
     w = windows(g, x)
     each = g.chance(0.5)
-    weights = g.any(("int8",) if x.dtype == "int8" or g.chance(0.5) else ("uint8",), shape=sized(g, [group * m, c, *w.taps]), weight=1)
+    weights = g.any(("int8",) if x.dtype == "int8" or g.chance(0.5) else ("uint8",), shape=sized(g, [group * m, c, *w.taps]),
+                    low=-63 if x.dtype == "uint8" else None, high=63 if x.dtype == "uint8" else None, weight=1)
     powers = np.exp2(-np.random.default_rng(g.int(0, 999)).integers(3, 7, (group * m,) if each else ())).astype(np.float32)
     zeros = np.zeros((group * m,) if each else (), weights.dtype)
     bias = [g.weight(g.contents("int32", (group * m,), -500, 500))] if g.chance(0.5) else []

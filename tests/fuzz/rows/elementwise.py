@@ -75,7 +75,7 @@ UNARY: dict[str, Unary] = {
     "Shrink": Unary(jump=lambda a: np.abs(np.abs(a) - 0.5), attrs=lambda g: {"lambd": 0.5, "bias": tenths(g, 0, 9)}),
     "Gelu": Unary(attrs=lambda g: {"approximate": g.of(("none", "tanh"))}),
     "QuickGelu": Unary(domain=MICROSOFT, attrs=lambda g: {"alpha": tenths(g, 5, 20)}),
-    "FastGelu": Unary(domain=MICROSOFT),
+    "FastGelu": Unary(("float32",), domain=MICROSOFT),
     "IsNaN": Unary(FLOATS),
     "IsInf": Unary(FLOATS, attrs=lambda g: {"detect_negative": g.int(0, 1), "detect_positive": g.int(0, 1)}),
 }

@@ -75,7 +75,7 @@ def transpose(g: Gen) -> None:
     x = g.any(ANY, (0, 5))
     perm = list(range(x.rank))
     g.rnd.shuffle(perm)
-    g.node("Transpose", [x], exact=True, **({"perm": perm} if g.chance(0.85) else {}))
+    g.node("Transpose", [x], exact=True, **({"perm": perm} if perm and g.chance(0.85) else {}))
 
 
 @row("Expand", __name__)

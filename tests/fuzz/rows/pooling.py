@@ -50,7 +50,7 @@ def max_unpool(g: Gen) -> None:
     x = image(g, ("float32",), (4, 4))
     g.need(x.exact and x.static, "ties")
     taps = [g.int(1, 2), g.int(1, 2)]
-    g.need(all(d >= t for d, t in zip(x.shape[2:], taps)), "a window larger than the image")
+    g.need(all(d >= t and d % t == 0 for d, t in zip(x.shape[2:], taps)), "a rest of the image")
     y, at = g.node("MaxPool", [x], n=2, exact=True, kernel_shape=taps, strides=taps)
     size = [g.ints(*x.shape)] if g.chance(0.5) else []
     g.node("MaxUnpool", [y, at, *size], exact=True, kernel_shape=taps, strides=taps)
