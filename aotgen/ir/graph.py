@@ -123,6 +123,12 @@ class Constant:
         return Constant(dtype, shape, refuse, tuple(map(index.as_dim, values)))
 
 
+def mentioned_by(v: Value, constants: Mapping[Value, Constant]) -> Iterator[Atom]:
+    """The dims in the shape of ``v`` and, where it is one of ``constants``, in its contents."""
+    yield from v.dims()
+    yield from (a for d in (constants[v].dims if v in constants else None) or () for a in index.dims_of(d))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One operator application. ``inputs`` may hold None (an absent optional input); ``bodies`` maps attribute name to
@@ -146,8 +152,7 @@ class Node:
         """The dims it mentions: in the shapes of its operands and results, in their ``constants``, in its bodies."""
         for v in (*self.inputs, *self.outputs):
             if v is not None:
-                yield from v.dims()
-                yield from (a for d in (constants[v].dims if v in constants else None) or () for a in index.dims_of(d))
+                yield from mentioned_by(v, constants)
         for body in self.bodies.values():
             yield from body.mentioned()
 

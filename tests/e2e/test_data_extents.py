@@ -67,6 +67,18 @@ def test_what_follows(tmp_path: Path) -> None:
     check(parsed(FOLLOWING), SPARSE, tmp_path)
 
 
+@pytest.mark.parametrize("text", [
+    "g (float[7,5] x) => (int64 n) { at = NonZero(x) n = Size(at) }",
+    "g (float[7,5] x) => (int64[2] n) { at = NonZero(x) n = Shape(at) }",
+    "g (float[7,5] x) => (int64[1] n) { y, f, i, c = Unique(x) n = Shape(c) }",
+    "g (float[7,5] x, bool b) => (int64 n) { n = If(b) <then_branch = t () => (int64 p) { at = NonZero(x) p = Size(at) }, "
+    "else_branch = e () => (int64 q) { q = Constant<value = int64 {3}>() }> }",
+])
+def test_only_the_count_is_read(tmp_path: Path, text: str) -> None:
+    feeds = [{**f, "b": np.array(k > 0)} if "bool" in text else f for k, f in enumerate(SPARSE)]
+    check(parsed(text), feeds, tmp_path)
+
+
 def test_convolutions(tmp_path: Path) -> None:
     """As many images as there are; and a blocked result that a library function reads."""
     model = parsed("""g (float[6,3,8,8] x, bool[6] c) => (float[k,20,6,6] y, int64[2,q] at, float[6,20,6,2] best) <%s, %s, int64[1] two = {2}> {
