@@ -219,6 +219,8 @@ class _Run:
         if d.red.startswith("arg"):
             flat = a.reshape(*a.shape[:keep], math.prod(a.shape[keep:]))
             best = np.argmax if "max" in d.red else np.argmin
+            if flat.shape[-1] == 0:
+                return np.zeros(flat.shape[:-1], np.int64)  # what a loop that never ran leaves; nobody reads it
             last = d.red.endswith("last")
             return np.asarray(flat.shape[-1] - 1 - best(flat[..., ::-1], -1) if last else best(flat, -1))
         kind = _REDUCE[d.red]

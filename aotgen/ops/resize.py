@@ -250,8 +250,8 @@ def _sized(ctx: Ctx, x: Value, axes: Sequence[int]) -> tuple[list[Dim], list[flo
     policy = ctx.attr_str("keep_aspect_ratio_policy", "stretch")
     pairs = [(s, x.shape[a]) for s, a in zip(sizes, axes, strict=True)]
     if policy == "stretch":
-        return list(sizes), [float(np.float32(s) / np.float32(d)) if isinstance(s, int) and isinstance(d, int)
-                             else 1.0 if s == d else 0.0 for s, d in pairs]
+        return list(sizes), [1.0 if s == d else float(np.float32(s) / np.float32(d))
+                             if isinstance(s, int) and isinstance(d, int) and d else 0.0 for s, d in pairs]
     if not all(isinstance(s, int) and isinstance(d, int) for s, d in pairs):
         raise ctx.refuse(f"Resize with keep_aspect_ratio_policy '{policy}' of open extents", "fix them with --dim")
     pick = min if policy == "not_larger" else max

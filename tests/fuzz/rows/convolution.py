@@ -49,7 +49,9 @@ def windows(g: Gen, x: Var, *, dilate: bool = True, most: int = 5, padding: bool
 
 
 def image(g: Gen, types: tuple[str, ...], rank: tuple[int, int] = (3, 5)) -> Var:
-    return g.any(types, rank, where=lambda v: v.fixed(1) and all(v.least(k) >= 1 for k in range(v.rank)))
+    x = g.any(types, rank, where=lambda v: v.fixed(1) and all(v.least(k) >= 1 for k in range(v.rank)))
+    g.need(x.fixed(1) and all(x.least(k) >= 1 for k in range(1, x.rank)), "an empty image")
+    return x
 
 
 def channels(g: Gen, x: Var) -> tuple[int, int, int]:

@@ -64,6 +64,7 @@ def roi_align(g: Gen) -> None:
     n = g.int(1, 4)  # averages only: onnxruntime says itself that its maximum is wrong
     corner = g.contents("float32", (n, 2), 0, 2)
     rois = np.concatenate([corner, corner + g.contents("float32", (n, 2), 1, 5)], -1).astype(np.float32)
+    g.need(x.least(0) > 0, "no image")
     at = g.any(("int64",), shape=sized(g, [n]), low=0, high=x.least(0) - 1)
     g.node("RoiAlign", [x, g.given([rois] * g.settings.runs), at], output_height=g.int(1, 4), output_width=g.int(1, 4),
            sampling_ratio=g.int(1, 3), spatial_scale=g.of((0.5, 1.0)),

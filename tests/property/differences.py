@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Where onnxruntime and the reference evaluator of the onnx package say different things, or both what no standard says: whom
+we follow there, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from tests.fuzz.values import INTEGERS, Var
+
+ONNX, ORT, NEITHER = "onnx", "onnxruntime", ""
+When = Callable[[onnx.NodeProto, Sequence[Var]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``ops`` on operands ``when``: we ``follow`` one of the references (or neither: such cases are not drawn), and ``why``."""
+
+    ops: str
+    when: When
+    follow: str
+    why: str
+
+
+def always(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return True
+
+
+def empty(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return any(a.size == 0 for v in operands for a in v.plain)
+
+
+def has_nan(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return any(np.isnan(a).any() for v in operands if v.is_float for a in v.plain)
+
+
+def special(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return any(not np.isfinite(a).all() for v in operands if v.is_float for a in v.plain)
+
+
+def double(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return operands[0].dtype == "float64"
+
+
+def half(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return operands[0].dtype == "float16"
+
+
+def large_integers(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    """Sums that a double or an int32 does not hold."""
+    return any(v.dtype in INTEGERS and v.scale > 2**20 for v in operands)
+
+
+TABLE = (
+    Difference("LpNormalization", always, ORT, "the evaluator divides by a sum of signed values"),
+    Difference("LRN", always, ORT, "the evaluator takes no window of even reach at the borders"),
+    Difference("MaxPool GlobalMaxPool", always, ORT, "the evaluator fails on some windows"),
+    Difference("MaxPool GlobalMaxPool GridSample AffineGrid RoiAlign Resize", special, NEITHER, "whether a maximum or a mean keeps NaN is not said"),
+    Difference("ReduceSum ReduceL1 ReduceProd ReduceSumSquare", large_integers, ONNX,
+               "onnxruntime sums integers in floats, or lets them saturate; they wrap"),
+    Difference("ReduceMean ReduceMax ReduceMin ReduceLogSum ReduceLogSumExp", empty, NEITHER, "the mean or maximum of nothing is not said to be anything"),
+    Difference("ArgMax ArgMin Hardmax", has_nan, NEITHER, "whether NaN is the greatest is said nowhere, and each differs"),
+    Difference("Shrink ThresholdedRelu Elu Celu Selu LeakyRelu HardSigmoid", double, ONNX, "onnxruntime computes some in single precision"),
+    Difference("Gelu Erf", double, NEITHER, "onnxruntime has no kernel, and the evaluator's erf is an approximation to 1e-9"),
+)
+
+
+def of(node: onnx.NodeProto, operands: Sequence[Var]) -> Difference | None:
+    """The row for a node on these operands, if there is one."""
+    return next((d for d in TABLE if node.op_type in d.ops.split() and d.when(node, operands)), None)
