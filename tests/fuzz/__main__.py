@@ -2,7 +2,7 @@
 """Compile random graphs and compare what they compute.
 
     python -m tests.fuzz [--minutes 10 | --graphs 5000] [--seed 0] [--jobs 2] [--nodes 5..40] [--mode static|open|both]
-    python -m tests.fuzz --replay build/fuzz/seed17.onnx
+    python -m tests.fuzz --replay build/fuzz/seed17.onnx ...
 
 Exit code 1 if anything was found. Every finding is shrunk and written to ``--out`` with the command that replays it.
 """
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--mode", choices=(*MODES, "both"), default="both", help="fixed sizes, or open dims run at several")
     parser.add_argument("--out", type=Path, default=OUT, help="where findings go")
     parser.add_argument("--shrink", type=float, default=120, help="seconds for making each kind of finding small")
-    parser.add_argument("--replay", type=Path, help="a finding to run again")
+    parser.add_argument("--replay", type=Path, nargs="+", help="findings to run again")
     args = parser.parse_args()
     rows.load()
     if args.replay is not None:
@@ -41,12 +41,14 @@ def main() -> int:
     return run(Plan(args.seed, args.graphs, args.minutes * 60, args.jobs, (int(low), int(high or low)), modes, args.out, args.shrink))
 
 
-def replay(path: Path) -> int:
-    """Run a stored finding again and say how it ends."""
-    stored = case.read(path)
-    outcome = batch.again(stored)
-    print(f"{outcome.case}: {outcome.how} {outcome.why}")
-    return int(outcome.how in judge.BUGS)
+def replay(paths: list[Path]) -> int:
+    """Run stored findings again and say how each ends."""
+    bugs = 0
+    stored = [case.read(path) for path in paths]
+    for outcome in batch.again(stored):
+        print(f"{outcome.case}: {outcome.how} {outcome.why}")
+        bugs += outcome.how in judge.BUGS
+    return int(bugs > 0)
 
 
 if __name__ == "__main__":

@@ -74,9 +74,12 @@ def _failed(name: str, error: Exception) -> Outcome:
     return Outcome(name, how, (f"{type(error).__name__}: " if how == ERROR else "") + lines[0][:300])
 
 
-def again(case: Case) -> Outcome:
-    """How a case ends: compiled and run, or, where only the interpreter was in doubt, interpreted."""
-    return run_cases([case])[0] if case.truth else judge.interpreted(case)
+def again(some: Sequence[Case]) -> list[Outcome]:
+    """How cases end: compiled and run, or, where only the interpreter was in doubt, interpreted."""
+    out = [judge.interpreted(c) for c in some if not c.truth]
+    for dynamic in (False, True):
+        out += run_cases([c for c in some if c.truth and c.dynamic == dynamic])
+    return out
 
 
 def run_seeds(seeds: Sequence[int], nodes: tuple[int, int], sizes: tuple[dict[str, int], ...],

@@ -133,8 +133,8 @@ def _small(plan: Plan, found: Found, seen: set[str]) -> Found:
     seen.add(kind(outcome))
 
     def fails(candidate: case.Case) -> bool:
-        [told] = isolated.each([candidate], batch.again, ALONE)
-        return isinstance(told, isolated.Died) or told.how == outcome.how
+        [told] = isolated.each([[candidate]], batch.again, ALONE)
+        return not isinstance(told, isolated.Died) and told[0].how == outcome.how
 
     def work(of: case.Case) -> case.Case:
         return shrink.shrunk(of, fails, plan.shrink)

@@ -7,62 +7,74 @@ A failure that names a node and a reference is one of lowering; one that names a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 
 import onnx
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import batch, judge, reference, rows
+from tests.fuzz import case, reference, rows
 from tests.fuzz.case import Case, finished
 from tests.fuzz.generator import LOCAL, Gen, Settings, near
 from tests.fuzz.reference import Refused, Results
 from tests.fuzz.rows import Row
-from tests.fuzz.values import Var
+from tests.fuzz.values import Array, Var
 from tests.property import differences
+from tests.property.differences import Difference
 
+ROOT = Path(__file__).resolve().parents[2]
 OPSETS = (reference.OPSET, 23)
+BY = {differences.ORT: reference.by_ort, differences.ONNX: reference.by_onnx}
+AMOUNTS = {"some": (4, 1), "many": (60, 8)}  # cases of a row to draw, and to compile
+amounts = pytest.mark.parametrize("amount", ["some", pytest.param("many", marks=pytest.mark.full)])
 rows.load()
 
 
-def ask(node: onnx.NodeProto, operands: list[Var], opset: int) -> Results:
-    """What both references say, or the one there is. Where they differ, ``differences.TABLE`` has a row that chooses."""
-    chosen = differences.of(node, operands)
-    if chosen is not None and chosen.follow == differences.NEITHER:
-        raise Refused(chosen.why)
-    said: dict[str, Results] = {}
-    for name, by in (("onnxruntime", reference.by_ort), ("onnx", reference.by_onnx)):
-        try:
-            said[name] = by(node, operands, opset)
-        except Refused as e:
-            last = e
-    if not said:
-        raise last
-    if chosen is not None:
-        if chosen.follow not in said:
-            raise Refused(chosen.why)
-        return said[chosen.follow]
-    if len(said) == 2:
-        pairs = zip(*said.values(), strict=True)
-        assert all(same(a, b) for a, b in pairs), _disagreement(node, operands, opset, said)
-    return said.get("onnxruntime") or said["onnx"]
+def asking(table: Sequence[Difference]) -> Callable[[onnx.NodeProto, list[Var], int], Results]:
+    """Both references, or the one there is. Where they differ, a row of ``table`` chooses; without one that is an error."""
+
+    def ask(node: onnx.NodeProto, operands: list[Var], opset: int) -> Results:
+        chosen = differences.of(table, node, operands)
+        said: dict[str, Results] = {}
+        why = chosen.why if chosen is not None else ""
+        for name, by in BY.items():
+            if chosen is not None and name != chosen.follow:
+                continue
+            try:
+                said[name] = by(node, operands, opset)
+            except Refused as e:
+                why = str(e)
+        if not said:
+            raise Refused(why)
+        if len(said) == 2:
+            pairs = zip(*said.values(), strict=True)
+            assert all(same(a, b) for a, b in pairs), _disagreement(node, operands, opset, said)
+        return next(iter(said.values()))
+
+    return ask
+
+
+def same(one: Sequence[Array], other: Sequence[Array]) -> bool:
+    return all(a.dtype == b.dtype and near(a, b.astype(a.dtype), LOCAL) for a, b in zip(one, other, strict=True))
 
 
 def _disagreement(node: onnx.NodeProto, operands: list[Var], opset: int, said: dict[str, Results]) -> str:
     model = onnx.printer.to_text(reference.alone(node, operands, 0, opset))
     given = {v.name: v.plain[0] for v in operands}
-    return f"say in differences.py whom to follow, and why\n{model}\n{given}\n" + "\n".join(f"{k}: {v}" for k, v in said.items())
+    return "\n".join(["the table of differences must say whom to follow, and why", model, str(given),
+                      *(f"{k}: {v}" for k, v in said.items())])
 
 
-def same(one: Sequence, other: Sequence) -> bool:
-    return all(a.dtype == b.dtype and near(a, b.astype(a.dtype), LOCAL) for a, b in zip(one, other, strict=True))
-
-
-def drawn(row: Row, examples: int, kept: int) -> list[Case]:
+def drawn(row: Row, table: Sequence[Difference], examples: int, kept: int) -> list[Case]:
     """The last ``kept`` of ``examples`` cases that hypothesis draws for ``row``, on all of which the interpreter says what the
     references say. Raises AssertionError with the smallest case where it does not."""
     cases: dict[bytes, Case] = {}
+    ask = asking(table)
 
     @settings(max_examples=examples, derandomize=True, database=None, deadline=None, report_multiple_bugs=False,
               suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))
@@ -79,11 +91,11 @@ def drawn(row: Row, examples: int, kept: int) -> list[Case]:
     return list(cases.values())[-kept:]
 
 
-def check(family: str, full: bool) -> None:
-    """The property of a family: its rows agree with the references, and what is compiled with both."""
-    examples, kept = (60, 8) if full else (5, 1)
-    some = [case for row in rows.of_family(family) for case in drawn(row, examples, kept)]
+def check(family: str, table: Sequence[Difference], amount: str, folder: Path) -> None:
+    """The property of a family: its rows agree with the references, and with what is compiled from them."""
+    some = [c for row in rows.of_family(family) for c in drawn(row, table, *AMOUNTS[amount])]
     assert some
-    for at in range(0, len(some), batch.GROUP):
-        found = [o for o in batch.run_cases(some[at:at + batch.GROUP]) if o.how in judge.BUGS]
-        assert not found, "\n".join(f"{o.case}: {o.how} {o.why}" for o in found)
+    paths = [str(case.save(c, folder)) for c in some]
+    # In a process of its own: its children fork, and OpenMP does not survive a fork of a process that has used it.
+    told = subprocess.run([sys.executable, "-m", "tests.fuzz", "--replay", *paths], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr

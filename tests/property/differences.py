@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Where onnxruntime and the reference evaluator of the onnx package say different things, or both what no standard says: whom
-we follow there, and why."""
+"""Where onnxruntime and the reference evaluator of the onnx package say different things, or both what no standard says: a row
+says whom we follow there, and why. Every family has its own table of them, beside its test."""
 
 from __future__ import annotations
 
@@ -55,20 +55,10 @@ def large_integers(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
     return any(v.dtype in INTEGERS and v.scale > 2**20 for v in operands)
 
 
-TABLE = (
-    Difference("LpNormalization", always, ORT, "the evaluator divides by a sum of signed values"),
-    Difference("LRN", always, ORT, "the evaluator takes no window of even reach at the borders"),
-    Difference("MaxPool GlobalMaxPool", always, ORT, "the evaluator fails on some windows"),
-    Difference("MaxPool GlobalMaxPool GridSample AffineGrid RoiAlign Resize", special, NEITHER, "whether a maximum or a mean keeps NaN is not said"),
-    Difference("ReduceSum ReduceL1 ReduceProd ReduceSumSquare", large_integers, ONNX,
-               "onnxruntime sums integers in floats, or lets them saturate; they wrap"),
-    Difference("ReduceMean ReduceMax ReduceMin ReduceLogSum ReduceLogSumExp", empty, NEITHER, "the mean or maximum of nothing is not said to be anything"),
-    Difference("ArgMax ArgMin Hardmax", has_nan, NEITHER, "whether NaN is the greatest is said nowhere, and each differs"),
-    Difference("Shrink ThresholdedRelu Elu Celu Selu LeakyRelu HardSigmoid", double, ONNX, "onnxruntime computes some in single precision"),
-    Difference("Gelu Erf", double, NEITHER, "onnxruntime has no kernel, and the evaluator's erf is an approximation to 1e-9"),
-)
+def unsorted(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    return any(a.name == "sorted" and a.i == 0 for a in node.attribute)
 
 
-def of(node: onnx.NodeProto, operands: Sequence[Var]) -> Difference | None:
-    """The row for a node on these operands, if there is one."""
-    return next((d for d in TABLE if node.op_type in d.ops.split() and d.when(node, operands)), None)
+def of(table: Sequence[Difference], node: onnx.NodeProto, operands: Sequence[Var]) -> Difference | None:
+    """The first row of ``table`` for a node on these operands, if there is one."""
+    return next((d for d in table if node.op_type in d.ops.split() and d.when(node, operands)), None)

@@ -64,7 +64,7 @@ for _name in ("HannWindow", "HammingWindow", "BlackmanWindow"):
 
     @row(_name, __name__)
     def _window(g: Gen, op: str = _name) -> None:
-        g.node(op, [g.weight(np.array(g.int(2, 20), g.of(("int64", "int32"))))], periodic=g.int(0, 1))
+        g.node(op, [g.weight(np.array(g.int(5, 20), g.of(("int64", "int32"))))], periodic=g.int(0, 1))
 
 
 @row("DFT", __name__)

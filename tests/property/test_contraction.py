@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""MatMul, Gemm, Einsum of any equation, Det, and integer products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.property.check import amounts, check
+from tests.property.differences import NEITHER, ONNX, Difference, empty, special
+
+TABLE = (
+    Difference("Det", special, NEITHER, "which pivot meets NaN is not said"),
+    Difference("MatMulInteger", empty, ONNX, "onnxruntime leaves sums of nothing as it found them"),
+)
+
+
+@amounts
+def test_contraction(amount: str, tmp_path: Path) -> None:
+    check("contraction", TABLE, amount, tmp_path)
