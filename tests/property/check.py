@@ -98,4 +98,5 @@ def check(family: str, table: Sequence[Difference], amount: str, folder: Path) -
     paths = [str(case.save(c, folder)) for c in some]
     # In a process of its own: its children fork, and OpenMP does not survive a fork of a process that has used it.
     told = subprocess.run([sys.executable, "-m", "tests.fuzz", "--replay", *paths], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stdout + told.stderr
+    lines = [line for line in told.stdout.splitlines() if not line.endswith(": pass ")]
+    assert told.returncode == 0, "\n".join([*lines, told.stderr])

@@ -18,7 +18,7 @@ When = Callable[[onnx.NodeProto, Sequence[Var]], object]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``ops`` on operands ``when``: we ``follow`` one of the references (or neither: such cases are not drawn), and ``why``."""
+    """``ops`` (``*``: all) on operands ``when``: we ``follow`` one of the references (or neither: such cases are not drawn), and ``why``."""
 
     ops: str
     when: When
@@ -61,4 +61,4 @@ def unsorted(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
 
 def of(table: Sequence[Difference], node: onnx.NodeProto, operands: Sequence[Var]) -> Difference | None:
     """The first row of ``table`` for a node on these operands, if there is one."""
-    return next((d for d in table if node.op_type in d.ops.split() and d.when(node, operands)), None)
+    return next((d for d in table if d.ops in ("*", node.op_type) or node.op_type in d.ops.split() if d.when(node, operands)), None)
