@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
 from aotgen.ir.define import Call, Def, call, reduce_
 from aotgen.ir.expr import E, const, fn, ge0, ix_value, select
 from aotgen.ir.graph import Constant, Node, Value
@@ -55,6 +56,15 @@ def vector(builder: Builder, v: Value) -> Value:
     if v.dtype is not dtypes.i64:
         v = builder.op("Cast", [v], to=dtypes.i64)
     return v if len(v.shape) == 1 else builder.op("Reshape", [v, integers(builder, [-1])])
+
+
+def of_length(builder: Builder, v: Value, n: int) -> Value:
+    """A vector of ``n`` elements, assumed to be that long where its extent is open. Raises ModelError where it is not."""
+    if v.shape == (n,):
+        return v
+    if len(v.shape) != 1 or isinstance(v.shape[0], int):
+        raise ModelError(f"{v.name} of shape {list(v.shape)} must be a vector of {n}")
+    return builder.op("Reshape", [v, integers(builder, [n])])  # type: ignore[no-any-return]
 
 
 def integers(builder: Builder, values: Sequence[Dim]) -> Value:
