@@ -200,7 +200,7 @@ class Axis:
 
     def coordinates(self, m: Modes, t: Any) -> Array:
         """Where each output element lies in the input, in float type ``t``."""
-        return np.broadcast_to(m.place(np.arange(self.out).astype(t), self.line(t), ARRAYS), (self.out,))  # type: ignore[no-any-return]
+        return np.broadcast_to(m.place(np.arange(self.out).astype(t), self.line(t), ARRAYS), (self.out,))
 
     def nearest(self, m: Modes) -> Array:
         """The element read for each output element. onnxruntime's float32 coordinates decide ties."""
@@ -334,7 +334,7 @@ class Open:
         """i32 and ``kind`` tables ``[out, taps]``, worked out in f64."""
         def tap(o: Ix, t: Ix) -> tuple[E, E]:
             c, count = self.coordinate(o, m, "f64"), _real(taps, "f64")
-            return m.tap(c, _real(t, "f64"), count, self.line("f64"), EXPRESSIONS)  # type: ignore[return-value]
+            return m.tap(c, _real(t, "f64"), count, self.line("f64"), EXPRESSIONS)
 
         shape = (self.out, taps)
         at = compute(shape, lambda o, t: expr.cast(tap(o, t)[0], "i32"), dtypes.i32)
