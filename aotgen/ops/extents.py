@@ -79,16 +79,18 @@ def integer(builder: Builder, op: str, inputs: Sequence[Value | None], **attrs: 
     return out
 
 
-def operand(k: int, low: int = 0) -> Callable[[Builder, Node], Node]:
-    """A ``@settles`` function for an operator whose operand ``k`` is itself the extents, each at least ``low``."""
+def operand(*operands: int) -> Callable[[Builder, Node], Node]:
+    """A ``@settles`` function for an operator of which ``operands`` are themselves extents."""
 
     def settle(builder: Builder, node: Node) -> Node:
-        if not is_data(builder, node, k):
-            return node
-        v = node.inputs[k]
-        assert v is not None
-        made = builder.extents(vector(builder, v), f"{node.op.lower()}_{v.name}", low)
-        return with_input(node, k, made if v.shape else builder.op("Reshape", [made, integers(builder, [])]))
+        for k in operands:
+            if not is_data(builder, node, k):
+                continue
+            v = node.inputs[k]
+            assert v is not None
+            made = builder.extents(vector(builder, v), f"{node.op.lower()}_{v.name}")
+            node = with_input(node, k, made if v.shape else builder.op("Reshape", [made, integers(builder, [])]))
+        return node
 
     return settle
 

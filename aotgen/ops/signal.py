@@ -107,7 +107,7 @@ def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
 @settles("DFT")
 def settle_dft(builder: Builder, node: Node) -> Node:
     """Along an axis that is data: the second of four, before and behind which the others are flattened."""
-    node = operand(1, 1)(builder, node)
+    node = operand(1)(builder, node)
     if not is_data(builder, node, 2):
         return node
     x, length, axis = node.inputs
@@ -167,13 +167,8 @@ def stft(ctx: Ctx, builder: Builder, signal: Value, step: Value, window: Value |
     if window is not None:
         window = s.sized(window, {0: length}, "a window")
     framed = s("Frames", signal, s.ints([length, hop]), window, domain=INTERNAL)
-    onesided = bool(ctx.attr_int("onesided", 1)) and signal.shape[2] == 1
+    onesided = bool(ctx.attr_int("onesided", 1)) and signal.shape[2] != 2  # an open number of parts is taken to be 1
     return transformed(s, framed, length, False, onesided)
-
-
-@settles("STFT")
-def settle_stft(builder: Builder, node: Node) -> Node:
-    return operand(1, 1)(builder, operand(3, 1)(builder, node))
 
 
 @lowering("Frames", domain=INTERNAL)
@@ -195,11 +190,6 @@ def frames(ctx: Ctx, x: Def, extents: Def, window: Def | None = None) -> Def:
 
 
 # -- mel filters
-
-
-@settles("MelWeightMatrix")
-def settle_mel(builder: Builder, node: Node) -> Node:
-    return operand(0, 1)(builder, operand(1, 1)(builder, node))
 
 
 @lowering("MelWeightMatrix")
