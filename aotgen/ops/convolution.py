@@ -7,7 +7,6 @@ Each is one ``sum`` Def over input channels and taps, guarded where a tap falls 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 from aotgen.core import dtypes
@@ -220,9 +219,10 @@ def transposed_extents(
 @lowering("Col2Im")
 def col2im(ctx: Ctx, x: Def, image_shape: Def, block_shape: Def) -> Def:
     """x: ``[N, C*taps, blocks]``; every image element is the sum of the block elements that land on it."""
-    image, taps = ctx.values(1, "image_shape"), [int(t) for t in ctx.values(2, "block_shape")]  # type: ignore[arg-type]
+    image, taps = ctx.values(1, "image_shape"), ctx.values(2, "block_shape")
     axes = windows(ctx, image, taps)
-    channels = index.ix(x.shape[1]) // prod(taps)
+    channels = index.as_dim(index.ix(x.shape[1]) // index.prod_dims(taps))
+    x = sized(x, {1: index.prod_dims([channels, *taps]), 2: index.prod_dims(w.out for w in axes)}, "columns")
 
     def term(o: list[Ix], k: list[Ix]) -> E:
         row, block, conditions = o[1], index.ix(0), []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
 from aotgen.ir.define import Call, Def, call, reduce_
 from aotgen.ir.expr import E, const, fn, ge0, ix_value, select
 from aotgen.ir.graph import Constant, Node, Value
@@ -57,6 +58,15 @@ def vector(builder: Builder, v: Value) -> Value:
     return v if len(v.shape) == 1 else builder.op("Reshape", [v, integers(builder, [-1])])
 
 
+def of_length(builder: Builder, v: Value, n: int) -> Value:
+    """A vector of ``n`` elements, assumed to be that long where its extent is open. Raises ModelError where it is not."""
+    if v.shape == (n,):
+        return v
+    if len(v.shape) != 1 or isinstance(v.shape[0], int):
+        raise ModelError(f"{v.name} of shape {list(v.shape)} must be a vector of {n}")
+    return builder.op("Reshape", [v, integers(builder, [n])])  # type: ignore[no-any-return]
+
+
 def integers(builder: Builder, values: Sequence[Dim]) -> Value:
     """i64[n] of numbers, or of polynomials of dims."""
     return builder.constant(Constant.of_dims(tuple(values), (len(values),), dtypes.i64), "extents")
@@ -69,16 +79,18 @@ def integer(builder: Builder, op: str, inputs: Sequence[Value | None], **attrs: 
     return out
 
 
-def operand(k: int, low: int = 0) -> Callable[[Builder, Node], Node]:
-    """A ``@settles`` function for an operator whose operand ``k`` is itself the extents, each at least ``low``."""
+def operand(*operands: int) -> Callable[[Builder, Node], Node]:
+    """A ``@settles`` function for an operator of which ``operands`` are themselves extents."""
 
     def settle(builder: Builder, node: Node) -> Node:
-        if not is_data(builder, node, k):
-            return node
-        v = node.inputs[k]
-        assert v is not None
-        made = builder.extents(vector(builder, v), f"{node.op.lower()}_{v.name}", low)
-        return with_input(node, k, made if v.shape else builder.op("Reshape", [made, integers(builder, [])]))
+        for k in operands:
+            if not is_data(builder, node, k):
+                continue
+            v = node.inputs[k]
+            assert v is not None
+            made = builder.extents(vector(builder, v), f"{node.op.lower()}_{v.name}")
+            node = with_input(node, k, made if v.shape else builder.op("Reshape", [made, integers(builder, [])]))
+        return node
 
     return settle
 

@@ -3,123 +3,37 @@
 
 With extents known at compile time an axis becomes either an exact integer map ``(i*p + r) // q`` (nearest, found by
 search and proved over the whole axis) or two small constant tables, the taps read and their weights, computed here in
-float64. With open extents coordinates are computed where they are used.
+float64. With open extents, or scales and regions that are data, the same tables are computed when the library runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
-from aotgen.ir.graph import Value
+from aotgen.ir.graph import Node, Value
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
-from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering
+from aotgen.ops.extents import integer, integers, of_length, picked
+from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering, settles
+from aotgen.ops.resampling import TAPS, Array, Axis, Modes, ratio
 from aotgen.ops.shorthand import Sub
-
-Array = NDArray[Any]
-UNROLLED = 4  # taps: up to this many are one pointwise expression, more are a reduction
-
-
-@dataclass(frozen=True, slots=True)
-class Modes:
-    """The attributes that say how coordinates and weights are formed."""
-
-    mode: str
-    coordinates: str
-    nearest: str
-    cubic_a: float
-    exclude_outside: bool
-    antialias: bool
-    extrapolation: float
-
-    @staticmethod
-    def of(ctx: Ctx) -> Modes:
-        out = Modes(ctx.attr_str("mode", "nearest"), ctx.attr_str("coordinate_transformation_mode", "half_pixel"),
-                    ctx.attr_str("nearest_mode", "round_prefer_floor"), ctx.attr_float("cubic_coeff_a", -0.75),
-                    bool(ctx.attr_int("exclude_outside", 0)), bool(ctx.attr_int("antialias", 0)),
-                    ctx.attr_float("extrapolation_value", 0.0))
-        if out.mode not in ("nearest", "linear", "cubic"):
-            raise ModelError(f"unknown Resize mode '{out.mode}'")
-        if out.coordinates not in COORDINATES:
-            raise ModelError(f"unknown coordinate_transformation_mode '{out.coordinates}'")
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One resized axis: extents, ``scale`` (output per input) and the region of interest (start, end). ``place``: where the
-    axis stands in ``scales`` and ``roi``; a scale of 0 and a region None are data, or the scale follows from extents."""
-
-    axis: int
-    size: Dim
-    out: Dim
-    scale: float
-    roi: tuple[float, float] | None
-    place: int = 0
-
-
-COORDINATES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-               "tf_half_pixel_for_nn", "tf_crop_and_resize")
-
-
-def coordinates(a: Axis, m: Modes, t: Any) -> Array:
-    """Where each output element of a known axis lies in the input, in float type ``t``."""
-    return np.asarray(_placed(a, m, t), t)
-
-
-def _placed(a: Axis, m: Modes, t: Any) -> Any:
-    assert isinstance(a.size, int)
-    assert isinstance(a.out, int)
-    assert a.roi is not None
-    x, scale, half = np.arange(a.out).astype(t), t(a.scale), t(0.5)
-    if m.coordinates == "asymmetric":
-        return x / scale
-    if m.coordinates == "align_corners":
-        return x * t(a.size - 1) / t(a.out - 1) if a.out > 1 else x * t(0)
-    if m.coordinates == "tf_crop_and_resize":
-        start, end, last = t(a.roi[0]), t(a.roi[1]), t(a.size - 1)
-        if a.out > 1:
-            return start * last + x * (end - start) * last / t(a.out - 1)
-        return half * (start + end) * last + x * t(0)
-    if m.coordinates == "pytorch_half_pixel" and a.out == 1:
-        return x * t(0)
-    base = (x + half) / scale
-    if m.coordinates == "tf_half_pixel_for_nn":  # operator set 11 only
-        return base
-    if m.coordinates == "half_pixel_symmetric":
-        adjustment = t(a.out) / (scale * t(a.size))
-        base = t(a.size) / t(2) * (t(1) - adjustment) + base
-    return base - half
-
-
-def nearest_of(x: Array, mode: str) -> Array:
-    """Coordinates rounded to elements as ``nearest_mode`` says."""
-    if mode in ("floor", "ceil"):
-        return (np.floor if mode == "floor" else np.ceil)(x).astype(np.int64)
-    low = np.floor(x)
-    part = x - low
-    up = part > 0.5 if mode == "round_prefer_floor" else part >= 0.5
-    return (low + up).astype(np.int64)
 
 
 def integer_map(table: Array, size: int) -> tuple[int, int, int] | None:
     """``(p, r, q)`` with ``(i*p + r) // q == table[i]`` for every i, or None. q is at most twice the output extent."""
     n = len(table)
     for q, p in ((n, size), (2 * n, 2 * size)):
-        ratio = Fraction(p, q)
-        p, q = (ratio.numerator, ratio.denominator) if q == n else (2 * ratio.numerator, 2 * ratio.denominator)
+        fraction = Fraction(p, q)
+        p, q = (fraction.numerator, fraction.denominator) if q == n else (2 * fraction.numerator, 2 * fraction.denominator)
         i = np.arange(n)
         low = int(np.max(table * q - i * p))
         high = int(np.min((table + 1) * q - i * p)) - 1
@@ -128,189 +42,251 @@ def integer_map(table: Array, size: int) -> tuple[int, int, int] | None:
     return None
 
 
-def cubic(x: Array, a: float) -> Array:
-    """Keys' cubic convolution kernel."""
-    x = np.abs(x)
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
-def tap_tables(a: Axis, m: Modes) -> tuple[Array, Array]:
-    """``[out, taps]`` tables of the elements read (clamped into the axis) and their weights."""
-    assert isinstance(a.size, int)
-    x = coordinates(a, m, np.float64)
-    shrink = min(a.scale, 1.0) if m.antialias else 1.0
-    reach = (1 if m.mode == "linear" else 2) / shrink
-    count = 2 * ceil(reach) if m.antialias else int(2 * reach)
-    first = np.floor(x).astype(np.int64) - count // 2 + 1
-    at = first[:, None] + np.arange(count)
-    gap = (at - x[:, None]) * shrink
-    w = np.maximum(1 - np.abs(gap), 0) if m.mode == "linear" else cubic(gap, m.cubic_a)
-    if m.exclude_outside:
-        w = np.where((at >= 0) & (at < a.size), w, 0.0)
-    if m.exclude_outside or m.antialias:
-        w = w / w.sum(axis=1, keepdims=True)
-    return np.clip(at, 0, a.size - 1).astype(np.int32), w
-
-
 # -- the node
 
 
 @expansion("Resize")
 def resize(ctx: Ctx, builder: Builder, x: Value, roi: Value | None = None, scales: Value | None = None,
-           sizes: Value | None = None) -> Value:
-    modes = Modes.of(ctx)
-    axes = [a for a in resized_axes(ctx, x) if a.scale != 1.0 or a.out != a.size or _crops(a, modes)]
-    s = Sub(ctx, builder)
-    if not axes:
-        return s("Identity", x)  # type: ignore[no-any-return]
-    if not all(isinstance(a.size, int) and isinstance(a.out, int) and a.roi is not None for a in axes):
-        return _open(ctx, s, x, axes, modes, scales if _is_data(ctx, 2) else None, roi)
+           sizes: Value | None = None, taps: Value | None = None) -> Value:
+    """As ONNX has it; and as ``settle_resize`` leaves it: ``scales`` may stand beside ``sizes`` then."""
+    m, s, axes = Modes.of(ctx), Sub(ctx, builder), axes_of(ctx, len(x.shape))
+    outs = extents_of(ctx, x, axes, m)
+    assert outs is not None
+    known = known_axes(ctx, x, axes, outs, m)
+    if known is not None:
+        return _resampled(s, x, known, m)
+    attrs = {**ctx.node.attrs, "axes": axes}
+    operands = [scales, roi if m.crops else None, taps if m.spreads else None]
+    return s("ResizeOpen", x, s.ints(outs), *operands, domain=INTERNAL, **attrs)  # type: ignore[no-any-return]
+
+
+def _resampled(s: Sub, x: Value, axes: Sequence[Axis], m: Modes) -> Value:
     kind = dtypes.f64 if x.dtype is dtypes.f64 else dtypes.f32
     plans: list[int] = []  # per axis: axis, out, p, r, q, taps, masked (p = 0: from tables)
     tables: list[Value] = []
     for a in axes:
+        masked = m.crops and a.roi != (0.0, 1.0)
+        if a.scale == 1.0 and a.out == a.size and not masked:
+            continue
         p, r, q, taps = 0, 0, 1, 1
-        if modes.mode == "nearest":
-            # onnxruntime's float32 coordinates decide ties.
-            at = np.clip(nearest_of(coordinates(a, modes, np.float32), modes.nearest), 0, int(a.size) - 1)  # type: ignore
-            found = integer_map(at, int(a.size))  # type: ignore[arg-type]
+        if m.mode == "nearest":
+            at = a.nearest(m)
+            found = integer_map(at, a.size)
             if found is not None:
                 p, r, q = found
             else:
-                tables.append(builder.constant(at.astype(np.int32).reshape(-1, 1), "resize_taps"))
+                tables.append(s.builder.constant(at.astype(np.int32).reshape(-1, 1), "resize_taps"))
         else:
-            at, w = tap_tables(a, modes)
+            at, w = a.tables(m)
             taps = at.shape[1]
-            tables += [builder.constant(at, "resize_taps"), builder.constant(w.astype(kind.numpy), "resize_weights")]
-        masked = _crops(a, modes)
+            tables += [s.builder.constant(at, "resize_taps"), s.builder.constant(w.astype(kind.numpy), "resize_weights")]
         if masked:
-            c = coordinates(a, modes, np.float32)
-            tables.append(builder.constant((c < 0) | (c > int(a.size) - 1), "resize_outside"))  # type: ignore[arg-type]
-        plans += [a.axis, int(a.out), p, r, q, taps, int(masked)]  # type: ignore[arg-type]
-    return s("Resample", x, *tables, domain=INTERNAL, plans=plans, weighted=int(modes.mode != "nearest"),  # type: ignore
-             extrapolation=modes.extrapolation)
+            tables.append(s.builder.constant(a.outside(m), "resize_outside"))
+        plans += [a.axis, a.out, p, r, q, taps, int(masked)]
+    if not plans:
+        return s("Identity", x)  # type: ignore[no-any-return]
+    return s("Resample", x, *tables, domain=INTERNAL, plans=plans, weighted=int(m.mode != "nearest"),  # type: ignore
+             extrapolation=m.extrapolation)
 
 
-def _crops(a: Axis, m: Modes) -> bool:
-    return m.coordinates == "tf_crop_and_resize" and a.roi != (0.0, 1.0)
+# -- what is known of the operands
 
 
-def resized_axes(ctx: Ctx, x: Value) -> list[Axis]:
-    """Extents and scales of every axis the node names, from ``scales`` or ``sizes``."""
-    rank = len(x.shape)
-    axes = [ctx.axis_of(a, rank) for a in ctx.attr_ints("axes")] if ctx.has("axes") else list(range(rank))
-    roi = _regions(ctx, len(axes))
-    scales = ctx.const(2)
-    if scales is not None and scales.size and None not in roi:
-        factors = [float(np.float32(v)) for v in scales.ravel()]
-        if len(factors) != len(axes) or min(factors) <= 0:
-            raise ModelError(f"Resize scales {factors} for axes {axes}")
-        spans = [r[1] - r[0] for r in roi if r is not None]
-        outs = [_scaled(ctx, x.shape[a], f, span) for a, f, span in zip(axes, factors, spans, strict=True)]
-    else:
-        outs, factors = _sized(ctx, x, axes)
-    return [Axis(a, x.shape[a], o, f, r, k) for k, (a, o, f, r) in enumerate(zip(axes, outs, factors, roi, strict=True))]
+def axes_of(ctx: Ctx, rank: int) -> list[int]:
+    """The axes that scales, sizes and regions are given for."""
+    return [ctx.axis_of(a, rank) for a in ctx.attr_ints("axes")] if ctx.has("axes") else list(range(rank))
 
 
-def _is_data(ctx: Ctx, k: int) -> bool:
-    """Is operand ``k`` there, not empty, and computed from input data?"""
-    v = ctx.node.inputs[k] if ctx.given(k) else None
-    return v is not None and v.shape != (0,) and not ctx.is_const(k)
-
-
-def _regions(ctx: Ctx, count: int) -> list[tuple[float, float] | None]:
-    """The region of interest of each axis; None where it is data."""
-    if ctx.attr_str("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
+def known_spans(ctx: Ctx, count: int, m: Modes) -> list[tuple[float, float]] | None:
+    """Where the region of interest starts and ends on each axis; None where that is data."""
+    if not m.crops:
         return [(0.0, 1.0)] * count
-    given = ctx.const(1)
-    if given is None:
-        return [None] * count
-    if given.size != 2 * count:
-        raise ModelError(f"a region of interest of {given.size} numbers for {count} axes")
-    return [(float(given[k]), float(given[count + k])) for k in range(count)]
+    if not ctx.given(1):
+        raise ModelError("Resize with tf_crop_and_resize takes a region of interest")
+    roi = ctx.const(1)
+    if roi is None:
+        return None
+    if roi.size != 2 * count:
+        raise ModelError(f"a region of interest of {roi.size} numbers for {count} axes")
+    values = [float(v) for v in roi.ravel()]
+    return list(zip(values[:count], values[count:], strict=True))
 
 
-def _scaled(ctx: Ctx, size: Dim, factor: float, span: float) -> Dim:
-    """floor(size * span * factor)"""
+def known_scales(ctx: Ctx, count: int) -> list[float] | None:
+    """The scales given; None where they are data or none are given."""
+    scales = ctx.const(2)
+    if scales is None:
+        return None
+    factors = [float(np.float32(v)) for v in scales.ravel()]
+    if len(factors) != count or min(factors, default=1.0) <= 0:
+        raise ModelError(f"Resize scales {factors} for {count} axes")
+    return factors
+
+
+def extents_of(ctx: Ctx, x: Value, axes: Sequence[int], m: Modes) -> list[Dim] | None:
+    """The extents of ``axes`` in the result; None where they follow from data, or from open dims in a way that is no
+    polynomial."""
+    if ctx.given(3):
+        if not ctx.is_const(3):
+            return None
+        sizes = ctx.values(3, "sizes")
+        if len(sizes) != len(axes):
+            raise ModelError(f"Resize sizes {sizes} for axes {list(axes)}")
+        scale = _kept_aspect(ctx, x, axes, sizes)
+        if scale is None:
+            return list(sizes) if policy_of(ctx) == "stretch" else None
+        return [floor(scale * x.shape[a] + Fraction(1, 2)) for a in axes]  # type: ignore[operator]
+    if not ctx.given(2):
+        raise ModelError("Resize with neither scales nor sizes")
+    spans, scales = known_spans(ctx, len(axes), m), known_scales(ctx, len(axes))
+    if spans is None or scales is None:
+        return None
+    outs = [_scaled(x.shape[a], f, end - start) for a, f, (start, end) in zip(axes, scales, spans, strict=True)]
+    return None if None in outs else outs  # type: ignore[return-value]
+
+
+def policy_of(ctx: Ctx) -> str:
+    """``keep_aspect_ratio_policy``: stretch, not_larger or not_smaller."""
+    policy = ctx.attr_str("keep_aspect_ratio_policy", "stretch")
+    if policy not in ("stretch", *POLICIES):
+        raise ModelError(f"unknown keep_aspect_ratio_policy '{policy}'")
+    return policy
+
+
+POLICIES = {"not_larger": "min", "not_smaller": "max"}  # which of the axes' scales is taken for all
+
+
+def _kept_aspect(ctx: Ctx, x: Value, axes: Sequence[int], sizes: Sequence[Dim]) -> Fraction | None:
+    """The one scale of all axes, where the policy asks for one and it is known."""
+    pairs = [(s, x.shape[a]) for s, a in zip(sizes, axes, strict=True)]
+    if policy_of(ctx) == "stretch" or not all(isinstance(s, int) and isinstance(d, int) and d for s, d in pairs):
+        return None
+    pick = min if policy_of(ctx) == "not_larger" else max
+    return pick(Fraction(s, d) for s, d in pairs)  # type: ignore[arg-type]
+
+
+def _scaled(size: Dim, factor: float, span: float) -> Dim | None:
+    """floor(size * span * factor); None where that is no polynomial."""
     if isinstance(size, int):
         return int(np.float32(size) * np.float32(span) * np.float32(factor))
     exact = Fraction(factor)
     if span != 1.0 or exact.denominator > 1 << 12:
-        raise ctx.refuse(f"Resize of the open extent {size} by {factor}", "fix the extent with --dim")
+        return None
     return index.as_dim(index.ix(size) * exact.numerator // exact.denominator)
 
 
-def _sized(ctx: Ctx, x: Value, axes: Sequence[int]) -> tuple[list[Dim], list[float]]:
-    """Output extents and scales from the ``sizes`` input and its aspect-ratio policy."""
-    sizes = ctx.values(3, "sizes")
-    if len(sizes) != len(axes):
-        raise ModelError(f"Resize sizes {sizes} for axes {list(axes)}")
-    policy = ctx.attr_str("keep_aspect_ratio_policy", "stretch")
-    pairs = [(s, x.shape[a]) for s, a in zip(sizes, axes, strict=True)]
-    if policy == "stretch":
-        return list(sizes), [1.0 if s == d else float(np.float32(s) / np.float32(d))
-                             if isinstance(s, int) and isinstance(d, int) and d else 0.0 for s, d in pairs]
-    if not all(isinstance(s, int) and isinstance(d, int) for s, d in pairs):
-        raise ctx.refuse(f"Resize with keep_aspect_ratio_policy '{policy}' of open extents", "fix them with --dim")
-    pick = min if policy == "not_larger" else max
-    scale = pick(Fraction(s, d) for s, d in pairs)  # type: ignore[arg-type]
-    return [floor(scale * d + Fraction(1, 2)) for _, d in pairs], [float(np.float32(float(scale)))] * len(pairs)  # type: ignore
+def known_axes(ctx: Ctx, x: Value, axes: Sequence[int], outs: Sequence[Dim], m: Modes) -> list[Axis] | None:
+    """Every axis with its numbers; None where one of them is not known."""
+    spans, given = known_spans(ctx, len(axes), m), known_scales(ctx, len(axes))
+    sizes = [x.shape[a] for a in axes]
+    if spans is None or (ctx.given(2) and given is None) or not all(isinstance(d, int) for d in (*sizes, *outs)):
+        return None
+    if given is None:
+        scale = _kept_aspect(ctx, x, axes, ctx.values(3, "sizes"))
+        given = [float(np.float32(float(Fraction(o, d or 1) if scale is None else scale)))  # type: ignore[arg-type]
+                 for o, d in zip(outs, sizes, strict=True)]
+    return [Axis(a, d, o, f, span) for a, d, o, f, span in zip(axes, sizes, outs, given, spans, strict=True)]  # type: ignore[arg-type]
 
 
-@lowering("Resample", domain=INTERNAL)
-def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
-    """Resize with known maps: each planned axis in turn is read through an integer map or constant tables."""
-    plans, rest = ctx.attr_ints("plans"), list(tables)
-    weighted = bool(ctx.attr_int("weighted"))
-    y = x
-    for k in range(0, len(plans), 7):
-        axis, out, p, r, q, taps, masked = plans[k:k + 7]
-        at = rest.pop(0) if p == 0 else None
-        w = rest.pop(0) if weighted else None
-        y = _resample_axis(y, axis, out, (p, r, q), taps, at, w)
-        if masked:
-            y = _outside(y, rest.pop(0), axis, ctx.attr_float("extrapolation"))
-    return compute(y.shape, lambda *i: y[i], x.dtype) if y.dtype is not x.dtype else y
+# -- what the run computes
 
 
-def _resample_axis(x: Def, axis: int, out: int, affine: tuple[int, int, int], taps: int, at: Def | None,
-                   w: Def | None) -> Def:
-    shape = (*x.shape[:axis], out, *x.shape[axis + 1:])
-
-    def element(i: Sequence[Ix], t: Ix) -> E:
-        o = i[axis]
-        p, r, q = affine
-        place = (o * p + r) // q if at is None else expr.index_of(at[o, t], x.shape[axis])
-        at_input = (*i[:axis], place, *i[axis + 1 :])
-        value = x[at_input]
-        return value if w is None else value * w[o, t]
-
-    def pointwise(*i: Ix) -> E:
-        total = element(i, index.ix(0))
-        for t in range(1, taps):
-            total = total + element(i, index.ix(t))
-        return total
-
-    if w is None:
-        return compute(shape, pointwise, x.dtype)
-    if taps <= UNROLLED:
-        return compute(shape, pointwise)
-    return reduce_("sum", shape, [taps], lambda o, r: element(o, r[0]))
-
-
-def _outside(y: Def, mask: Def, axis: int, value: float) -> Def:
-    """``value`` where an axis was sampled outside the input."""
-    kind = dtypes.compute_of(y.dtype).name
-    return compute(y.shape, lambda *i: expr.select(mask[i[axis]], expr.const(value, kind), y[i]), y.dtype)
+@settles("Resize")
+def settle_resize(builder: Builder, node: Node) -> Node:
+    """Extents that follow from data become dims, given as ``sizes``; ``scales`` stay beside them where they are needed. So
+    does the number of taps, where it depends on a scale that nobody knows."""
+    ctx, x = builder.ctx(node), node.inputs[0]
+    assert x is not None
+    m, axes = Modes.of(ctx), axes_of(ctx, len(x.shape))
+    outs = extents_of(ctx, x, axes, m)
+    if outs is not None and (known_axes(ctx, x, axes, outs, m) is not None or not (m.spreads or _has_data(ctx, m))):
+        return node
+    wanted = [None, 2 * len(axes), len(axes), len(axes)]
+    roi, scales, sizes = (None if k >= len(node.inputs) or (v := node.inputs[k]) is None or (k == 1 and not m.crops)
+                          else of_length(builder, v, wanted[k]) for k in (1, 2, 3))  # type: ignore[arg-type]
+    attrs = {**node.attrs, "axes": axes}
+    if outs is not None:
+        known = integers(builder, outs)
+    else:
+        found = integer(builder, "ResizeExtents", [x, roi, scales, sizes], **attrs)
+        known = builder.extents(found, f"resize_{x.name}", 0, _most(ctx, x, axes, m))
+    if scales is None and policy_of(ctx) != "stretch":
+        (scales,) = builder.node("AspectScales", [x, sizes], attrs, domain=INTERNAL)
+    operands: list[Value | None] = [x, roi, scales, known]
+    if m.spreads:
+        count = integer(builder, "ResizeTaps", [x, known, scales], axes=axes, mode=m.mode)
+        operands.append(builder.extents(count, f"resize_taps_{x.name}"))
+    return Node("Resize", tuple(operands), node.outputs, {**attrs, "keep_aspect_ratio_policy": "stretch"}, origin=node.origin)
 
 
-def _open(ctx: Ctx, s: Sub, x: Value, axes: Sequence[Axis], m: Modes, scales: Value | None, roi: Value | None) -> Value:
-    """What ``resize_open.py`` lowers."""
-    if m.antialias or m.exclude_outside:
-        raise ctx.refuse("Resize of open extents with antialias or exclude_outside", "fix the extents with --dim")
-    region = roi if m.coordinates == "tf_crop_and_resize" else None
-    return s("ResizeOpen", x, s.ints([a.out for a in axes]), scales, region, domain=INTERNAL,  # type: ignore[no-any-return]
-             axes=[a.axis for a in axes], places=[a.place for a in axes], scales=[a.scale for a in axes], mode=m.mode,
-             coordinates=m.coordinates, nearest=m.nearest, cubic_a=m.cubic_a, extrapolation=m.extrapolation)
+def _has_data(ctx: Ctx, m: Modes) -> bool:
+    return any(ctx.given(k) and not ctx.is_const(k) for k in (1, 2, 3) if k != 1 or m.crops)
+
+
+def _most(ctx: Ctx, x: Value, axes: Sequence[int], m: Modes) -> list[Dim | None]:
+    """The largest the extents can be, None where nothing bounds them."""
+    spans, scales = known_spans(ctx, len(axes), m), known_scales(ctx, len(axes))
+    if policy_of(ctx) == "not_larger" and ctx.is_const(3):
+        return list(ctx.values(3, "sizes"))
+    if spans is None or scales is None:
+        return [None] * len(axes)
+    return [index.as_dim(index.ix(x.shape[a]) * ceil(f * max(end - start, 0.0)))
+            for a, f, (start, end) in zip(axes, scales, spans, strict=True)]
+
+
+def _chosen(values: Sequence[E], k: Ix) -> E:
+    """``values[k]``, evaluated alone."""
+    out = values[-1]
+    for n in range(len(values) - 2, -1, -1):
+        out = expr.guard(expr.ix_value(k).eq(n), values[n], out)
+    return out
+
+
+@lowering("ResizeExtents", domain=INTERNAL)
+def resize_extents(ctx: Ctx, x: Def, roi: Def | None = None, scales: Def | None = None, sizes: Def | None = None) -> Def:
+    """i64[axes]: floor(extent * span * scale) in f32, or the sizes asked for, or what is nearest to them at one scale."""
+    extents, policy = [x.shape[a] for a in ctx.attr_ints("axes")], policy_of(ctx)
+    n = len(extents)
+    if sizes is not None:
+        if policy == "stretch":
+            return compute((n,), lambda k: expr.cast(sizes[k], "i64"), dtypes.i64)
+        return reduce_(POLICIES[policy], (n,), [n], lambda o, r: _rounded(sizes, extents, o[0], r[0]), dtypes.i64)
+    assert scales is not None
+
+    def f(k: Ix) -> E:
+        size = expr.cast(picked(extents, k), "f32")
+        size = size if roi is None else size * (roi[k + n] - roi[k])
+        return expr.cast(size * scales[k], "i64")
+
+    return compute((n,), f, dtypes.i64)
+
+
+def _rounded(sizes: Def, extents: Sequence[Dim], o: Ix, r: Ix) -> E:
+    """Extent ``o`` at the scale of axis ``r``, rounded half up. Rounding keeps the order, so the least scale gives the least."""
+    own, other = picked(extents, o), expr.fn("max", picked(extents, r), expr.const(1, "i64"))
+    return expr.fn("div", expr.cast(sizes[r], "i64") * own * 2 + other, other * 2)
+
+
+@lowering("AspectScales", domain=INTERNAL)
+def aspect_scales(ctx: Ctx, x: Def, sizes: Def) -> Def:
+    """f32[axes]: the least or the largest of what the sizes asked for are to the extents, for every axis."""
+    extents = [x.shape[a] for a in ctx.attr_ints("axes")]
+
+    def f(o: list[Ix], r: list[Ix]) -> E:
+        return expr.cast(sizes[r[0]], "f32") / expr.cast(picked(extents, r[0]), "f32")
+
+    return reduce_(POLICIES[policy_of(ctx)], (len(extents),), [len(extents)], f, dtypes.f32)
+
+
+@lowering("ResizeTaps", domain=INTERNAL)
+def resize_taps(ctx: Ctx, x: Def, sizes: Def, scales: Def | None = None) -> Def:
+    """i64[axes]: how many taps cover what an output element covers; none where there are no elements."""
+    axes, outs = ctx.attr_ints("axes"), ctx.values(1, "sizes")
+    half = TAPS[ctx.attr_str("mode")] / 2
+
+    def one(k: int) -> E:
+        scale = scales[k] if scales is not None else ratio(outs[k], x.shape[axes[k]], "f32")
+        reach = expr.fn("ceil", half / expr.fn("min", expr.cast(scale, "f64"), expr.const(1, "f64")))
+        return expr.guard(expr.ge0(index.ix(outs[k]) - 1), expr.cast(reach, "i64") * 2, expr.const(0, "i64"))
+
+    return compute((len(axes),), lambda k: _chosen([one(n) for n in range(len(axes))], k), dtypes.i64)

@@ -31,10 +31,11 @@ from aotgen.ops.registry import INTERNAL, Ctx, lowering, settles
 if TYPE_CHECKING:
     from aotgen.ops.builder import Builder
 
-# Operators whose operand is the extents as they stand.
-for _name, _k in {"ConstantOfShape": 0, "Tile": 1, "Split": 1, "OneHot": 1, "Col2Im": 1, "AffineGrid": 1, "MaxUnpool": 2,
-                  "HannWindow": 0, "HammingWindow": 0, "BlackmanWindow": 0}.items():
-    settles(_name)(operand(_k))
+# Operators with operands that are extents as they stand.
+for _name, _operands in {"ConstantOfShape": (0,), "Tile": (1,), "Split": (1,), "OneHot": (1,), "Col2Im": (1, 2), "AffineGrid": (1,),
+                         "MaxUnpool": (2,), "STFT": (1, 3), "MelWeightMatrix": (0, 1), "HannWindow": (0,), "HammingWindow": (0,),
+                         "BlackmanWindow": (0,)}.items():
+    settles(_name)(operand(*_operands))
 
 
 def length(v: Value, what: str) -> int:

@@ -8,20 +8,22 @@ open length, or too long for a table, is the defining sum.
 
 from __future__ import annotations
 
-from math import pi
-from typing import Any
+from math import log, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute, reduce_
-from aotgen.ir.expr import E
-from aotgen.ir.graph import Value
+from aotgen.ir.expr import E, cast, const, fn, ix_value, select
+from aotgen.ir.graph import Node, Value
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.broadcast import flat_element
 from aotgen.ops.builder import Builder
-from aotgen.ops.registry import Ctx, expansion, lowering
+from aotgen.ops.extents import integer, integers, is_data, named_axes, operand, picked, vector
+from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering, settles
 from aotgen.ops.shorthand import Sub
 
 TABLE_LIMIT = 1 << 22  # elements of a constant transform matrix
@@ -102,6 +104,37 @@ def dft_sum(ctx: Ctx, x: Def, dft_length: Def) -> Def:
     return compute(total.shape, lambda *i: expr.cast(total[i] / size if inverse else total[i], kind), x.dtype)
 
 
+@settles("DFT")
+def settle_dft(builder: Builder, node: Node) -> Node:
+    """Along an axis that is data: the second of four, before and behind which the others are flattened."""
+    node = operand(1)(builder, node)
+    if not is_data(builder, node, 2):
+        return node
+    x, length, axis = node.inputs
+    assert x is not None and axis is not None
+    axis = vector(builder, axis)
+    around = builder.extents(integer(builder, "ExtentsAround", [x, axis]), f"around_{axis.name}")
+    flat = builder.op("Reshape", [x, around], allowzero=1)
+    (before, n, behind), parts = flat.shape, x.shape[-1]
+    lines = integers(builder, [before, n, index.as_dim(index.ix(behind) // parts), parts])
+    flat = builder.op("Reshape", [flat, lines], allowzero=1)
+    done = builder.op("DFT", [flat, length, builder.constant(np.array(1, np.int64))], **node.attrs)
+    found = integer(builder, "DftExtents", [x, axis, integers(builder, [done.shape[1], done.shape[3]])])
+    return Node("Reshape", (done, builder.extents(found, f"dft_{axis.name}")), node.outputs, {"allowzero": 1}, origin=node.origin)
+
+
+@lowering("DftExtents", domain=INTERNAL)
+def dft_extents(ctx: Ctx, x: Def, axis: Def, extents: Def) -> Def:
+    """i64[rank]: the extents of ``x`` with the transformed axis as long as its spectrum; last, how many parts it has."""
+    kept, parts = ctx.values(2, "extents")
+    spectrum = named_axes(axis, x.rank)
+
+    def f(k: Ix) -> E:
+        return select(spectrum[k], ix_value(kept), picked([*x.shape[:-1], parts], k))
+
+    return compute((x.rank,), f, dtypes.i64)
+
+
 @expansion("DFT")
 def dft(ctx: Ctx, builder: Builder, x: Value, dft_length: Value | None = None, axis: Value | None = None) -> Value:
     s, rank = Sub(ctx, builder), len(x.shape)
@@ -129,22 +162,25 @@ def stft(ctx: Ctx, builder: Builder, signal: Value, step: Value, window: Value |
     else:
         length = window.shape[0] if window is not None else signal.shape[1]
     hop = ctx.values(1, "frame_step")[0]
-    if not isinstance(length, int) or not isinstance(hop, int) or hop < 1:
-        raise ctx.refuse(f"STFT with frames of {length} every {hop}", "give both as constants")
-    if window is not None and window.shape[0] != length:
-        raise ModelError(f"a window of {window.shape[0]} for frames of {length}")
-    frames = s("Frames", signal, window, domain="aotgen", length=length, step=hop)
-    onesided = bool(ctx.attr_int("onesided", 1)) and signal.shape[2] == 1
-    return transformed(s, frames, length, False, onesided)
+    if (isinstance(hop, int) and hop < 1) or (isinstance(length, int) and length < 1):
+        raise ModelError(f"STFT with frames of {length} every {hop}")
+    if window is not None:
+        window = s.sized(window, {0: length}, "a window")
+    framed = s("Frames", signal, s.ints([length, hop]), window, domain=INTERNAL)
+    onesided = bool(ctx.attr_int("onesided", 1)) and signal.shape[2] != 2  # an open number of parts is taken to be 1
+    return transformed(s, framed, length, False, onesided)
 
 
-@lowering("Frames", domain="aotgen")
-def frames(ctx: Ctx, x: Def, window: Def | None = None) -> Def:
-    """Overlapping windowed pieces ``[B, frames, length, parts]`` of ``x [B, L, parts]``."""
-    length, step = ctx.attr_int("length"), ctx.attr_int("step")
-    count = index.as_dim((index.ix(x.shape[1]) - length) // step + 1)
-    if isinstance(count, int) and count < 1:
+@lowering("Frames", domain=INTERNAL)
+def frames(ctx: Ctx, x: Def, extents: Def, window: Def | None = None) -> Def:
+    """Overlapping windowed pieces ``[B, frames, length, parts]`` of ``x [B, L, parts]``. extents: known, the length of a
+    piece and the step from one to the next."""
+    length, step = ctx.values(1, "extents")
+    room = index.ix(x.shape[1]) - length
+    if index.nonneg(-1 - room):
         raise ModelError(f"frames of {length} of a signal of {x.shape[1]}")
+    facts.assume_nonneg(room)
+    count = index.as_dim(room // step + 1)
 
     def f(b: Ix, k: Ix, j: Ix, part: Ix) -> E:
         value = x[b, k * step + j, part]
@@ -153,33 +189,31 @@ def frames(ctx: Ctx, x: Def, window: Def | None = None) -> Def:
     return compute((x.shape[0], count, length, x.shape[2]), f, x.dtype)
 
 
-@expansion("MelWeightMatrix")
-def mel_weight_matrix(ctx: Ctx, builder: Builder, *inputs: Value) -> Value:
-    """Triangular filters from DFT bins to mel bins, ``[dft_length / 2 + 1, num_mel_bins]``; every input is known."""
-    known = [ctx.const(k) for k in range(5)]
-    if any(k is None for k in known):
-        raise ctx.refuse("MelWeightMatrix of computed parameters", "make its inputs constants")
-    bins, length, rate, low, high = (np.asarray(k).reshape(-1)[0].item() for k in known)
-    table = mel_filters(int(bins), int(length), int(rate), float(low), float(high))
-    dtype = ctx.attr_dtype("output_datatype") if ctx.has("output_datatype") else None
-    return builder.constant(table.astype(dtype.numpy if dtype else np.float32), "mel")
+# -- mel filters
 
 
-def mel_filters(bins: int, length: int, rate: int, low: float, high: float) -> NDArray[Any]:
-    """The definition of the standard: corner bins equally spaced in mel, rounded down to DFT bins."""
-    mel_low, mel_high = (2595 * np.log10(1 + hz / 700) for hz in (low, high))
-    corners = np.arange(bins + 2) * ((mel_high - mel_low) / (bins + 2)) + mel_low
-    hertz = 700 * (10 ** (corners / 2595) - 1)
-    at = ((length + 1) * hertz // rate).astype(np.int64)
-    out = np.zeros((length // 2 + 1, bins))
-    for k in range(bins):
-        left, centre, right = at[k : k + 3]
-        if centre == left:
-            out[centre, k] = 1
-        else:
-            rise = np.arange(left, centre + 1)
-            out[rise, k] = (rise - left) / (centre - left)
-        fall = np.arange(centre, right)
-        if right > centre:
-            out[fall, k] = (right - fall) / (right - centre)
-    return out
+@lowering("MelWeightMatrix")
+def mel_weight_matrix(ctx: Ctx, bins: Def, dft_length: Def, rate: Def, low: Def, high: Def) -> Def:
+    """Triangular filters from DFT bins to mel bins, ``[dft_length / 2 + 1, num_mel_bins]``: corners equally spaced in mel,
+    rounded down to DFT bins. ``rate``, ``low`` and ``high`` may be data."""
+    count, length = ctx.values(0, "num_mel_bins")[0], ctx.values(1, "dft_length")[0]
+    hertz = [cast(flat_element(d), "f64") for d in (low, high)]
+    start, end = (fn("log", hz / 700.0 + 1.0) * (2595 / log(10)) for hz in hertz)
+
+    def corner(k: Ix) -> E:
+        mel = cast(ix_value(k), "f64") * ((end - start) / cast(ix_value(index.ix(count) + 2), "f64")) + start
+        hz = (fn("exp", mel * (log(10) / 2595)) - 1.0) * 700.0
+        return cast(fn("floor", cast(ix_value(index.ix(length) + 1), "f64") * hz / cast(flat_element(rate), "f64")), "i64")
+
+    at = compute((index.as_dim(index.ix(count) + 2),), corner, dtypes.i64)
+
+    def weight(row: Ix, k: Ix) -> E:
+        i, left, centre, right = ix_value(row), at[k], at[k + 1], at[k + 2]
+        rise, fall = (cast(a, "f64") / cast(fn("max", b, const(1, "i64")), "f64")
+                      for a, b in ((i - left, centre - left), (right - i, right - centre)))
+        one, nil = const(1, "f64"), const(0, "f64")
+        below = select(fn("and", left <= i, i < centre), rise, nil)
+        return select(i.eq(centre), one, select(fn("and", centre < i, i < right), fall, below))
+
+    dtype = ctx.attr_dtype("output_datatype", dtypes.f32)
+    return compute((index.as_dim(index.ix(length) // 2 + 1), count), lambda *i: cast(weight(*i), dtype), dtype)

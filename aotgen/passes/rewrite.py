@@ -86,8 +86,9 @@ class Rewrite:
 
     def emit(self, like: Node, inputs: Sequence[Value | None], attrs: Mapping[str, Any] | None = None, *, op: str = "",
              outputs: Sequence[Value | None] | None = None) -> None:
-        """Add a node like ``like``; its outputs must have the types it gives them."""
-        made = replace(like, op=op or like.op, inputs=tuple(None if v is None else self.value(v) for v in inputs),
+        """Add a node like ``like``, or ``op`` of ONNX in its place; its outputs must have the types it gives them."""
+        made = replace(like, op=op or like.op, domain="" if op else like.domain,
+                       inputs=tuple(None if v is None else self.value(v) for v in inputs),
                        outputs=tuple(like.outputs if outputs is None else outputs),
                        attrs=like.attrs if attrs is None else dict(attrs))
         self.builder.nodes.append(made)

@@ -103,7 +103,8 @@ def test_col2im(attrs: dict[str, Any]) -> None:
     s, d, p = attrs.get("strides", [1, 1]), attrs.get("dilations", [1, 1]), attrs.get("pads", [0, 0, 0, 0])
     count = [(shape[a] + p[a] + p[2 + a] - (block[a] - 1) * d[a] - 1) // s[a] + 1 for a in range(2)]
     args = [f32(2, 3 * 6, count[0] * count[1]), np.array(shape), np.array(block)]
-    check("Col2Im", args, const=[1, 2], opset=18, **attrs)
+    for const in ([1, 2], [1], []):
+        check("Col2Im", args, const=const, opset=18, **attrs)
 
 
 @pytest.mark.parametrize(("activation", "params"), [("", []), ("Relu", []), ("LeakyRelu", [0.2]), ("Clip", [-0.3, 0.4]),

@@ -30,7 +30,9 @@ def args(x: np.ndarray, scales: list[float] | None = None, sizes: list[int] | No
 
 
 def both(inputs: list[Any], tol: float = 3e-6, by: str = "ort", **attrs: Any) -> None:
-    check("Resize", inputs, const=[1, 2, 3], opset=19, tol=tol, by=by, **attrs)
+    """With the operands known, and as data."""
+    for const in ([1, 2, 3], []):
+        check("Resize", inputs, const=const, opset=19, tol=tol, by=by, **attrs)
 
 
 @pytest.mark.parametrize("coordinates", COORDINATES)

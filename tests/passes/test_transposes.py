@@ -7,6 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from aotgen.core import dtypes
+from aotgen.ir import index
+from aotgen.ir.graph import TensorType
+from aotgen.ops.builder import Builder
+from aotgen.ops.interp import run_graph
+from aotgen.passes import sink_transposes
+
 RNG = np.random.default_rng(4)
 
 
@@ -68,3 +75,24 @@ def test_inside_bodies(check: Any) -> None:
         then_branch = t () => (float[2,3] p) { k = Transpose(a) l = Neg(k) m = Transpose(l) p = Exp(m) },
         else_branch = e () => (float[2,3] q) { q = Neg(a) }> }""", "sink_transposes", "dce")
     assert [n.op for n in done.after.nodes[-1].bodies["then_branch"].nodes] == ["Neg", "Exp"]
+
+
+def test_an_operator_that_names_axes_is_not_crossed() -> None:
+    b = Builder("g")
+    x = b.input("x", TensorType(dtypes.f32, (3, 2, index.dim("m"))))
+    t = b.op("Transpose", [x], perm=[1, 2, 0])
+    (u,) = b.node("Sized", [t, b.constant(np.array([4], np.int64))], {"at": [1], "what": "it"}, domain="aotgen")
+    y = b.op("Transpose", [u], perm=[2, 0, 1])
+    assert [n.op for n in sink_transposes.run(b.graph([y])).nodes] == ["Transpose", "Sized", "Transpose"]
+
+
+def test_a_transpose_behind_an_operator_of_another_domain_is_of_onnx() -> None:
+    b = Builder("g")
+    x = b.input("x", TensorType(dtypes.f32, (3, 2, 4)))
+    t = b.op("Transpose", [x], perm=[1, 2, 0])
+    (u,) = b.node("FastGelu", [t], {}, domain="com.microsoft")
+    y = b.op("Transpose", [b.op("Softmax", [u], axis=0)], perm=[2, 0, 1])
+    done = sink_transposes.run(b.graph([y, b.op("Trilu", [u], upper=1)]))
+    assert {n.domain for n in done.nodes if n.op == "Transpose"} <= {""}
+    feeds = {"x": RNG.standard_normal((3, 2, 4)).astype(np.float32)}
+    assert len(run_graph(done, feeds)) == 2

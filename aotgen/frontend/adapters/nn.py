@@ -106,10 +106,7 @@ def resize_asymmetric(n: Draft, b: Builder) -> None:
     x, scales = n.input(0), n.input(1)
     n.inputs = [x, None, scales]
     n.attrs["coordinate_transformation_mode"] = "asymmetric"
-    if n.attrs.get("mode", "nearest") == "nearest":
-        known = b.known(scales)
-        shrinks = known is not None and bool((known.load() < 1).any())
-        n.attrs["nearest_mode"] = "ceil" if shrinks else "floor"
+    n.attrs["nearest_mode"] = "simple"
 
 
 @adapter("Resize", to=EVERY)
