@@ -399,15 +399,20 @@ def rebuild(
 
 
 def _rebuild_index(i: Ix, env: Mapping[Atom, Ix], on_load: Any, memo: dict[E, E]) -> Ix:
-    """An index rebuilt; loads inside indirect atoms go through ``on_load`` too."""
+    """An index rebuilt; loads inside indirect atoms go through ``on_load`` too. Their payloads share the memo: an index that
+    was loaded at a loaded index, and so on, would else be rebuilt once for every way to it."""
     full: dict[Atom, Ix] = dict(env)
-    if on_load is not None:
-        for a in i.walk():
-            if a.kind == "ind":
-                assert a.ext is not None and a.lo is not None
+    for a in i.walk():
+        if a.kind == "ind":
+            assert a.ext is not None and a.lo is not None
+            new = rebuild(a.payload, env, on_load, memo)
+            if on_load is not None:
                 ext = a.ext.subst(env)
-                new = rebuild(a.payload, env, on_load, memo)
                 full[a] = index_of(new, ext) if new.op in ("ix", "const") else index.indirect(new, ext)
+            elif new is not a.payload:
+                full[a] = index.indirect(new, a.ext.subst(env), a.lo.const() or 0)
+            else:
+                full[a] = index.var(a)
     return i.subst(full)
 
 

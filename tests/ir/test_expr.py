@@ -93,3 +93,20 @@ def test_vars_and_flops():
     assert e.vars() == {I, J}
     assert expr.flops(e) == 21
     assert expr.flops(fn("add", e, e)) == 22, "shared parts count once"
+
+
+def test_an_index_loaded_at_a_loaded_index_is_rebuilt_once() -> None:
+    """Forty of them one in the other, each used twice: not 2 ** 40 ways."""
+    table = source("table", (7,), dtypes.i64)
+
+    def step(e: expr.E) -> expr.E:
+        return expr.fn("add", e, table[expr.index_of(e, 7)])
+
+    d = source("x", (5,), dtypes.i64)
+    axis, other = index.fresh_var(5), index.fresh_var(5)
+    deep = d[axis]
+    for _ in range(40):
+        deep = step(deep)
+    moved = deep.subst({axis: index.var(other)})
+    assert moved.vars() == {other}
+    assert moved.subst({other: index.var(axis)}) is deep
