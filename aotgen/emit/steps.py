@@ -268,7 +268,8 @@ class StepWriter:
         elif dst == src:
             text.comment("already there")
         elif self._alone:
-            text.line(f"__builtin_memmove({dst}, {src}, {dims_text.spell(size)});")
+            spelled = dims_text.spell(size)
+            text.line(f"__builtin_memmove({dst}, {src}, {spelled if isinstance(size, int) else f'static_cast<size_t>({spelled})'});")
         else:
             share = self.storage.planned.share(step)
             quantum = dims_text.spell(share.quantum(elements)) if share.parts != 0 else COPY_QUANTUM

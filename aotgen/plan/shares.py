@@ -86,5 +86,6 @@ def busiest(step: Step, threads: int) -> float:
 
 
 def _longest(parts: float, threads: int) -> float:
-    """What share of the work the busiest thread has."""
+    """What share of the work the busiest thread has; of no work, all of it."""
+    parts = max(parts, 1.0)
     return 1 / threads if parts == math.inf else -(-parts // threads) / parts
