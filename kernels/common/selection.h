@@ -169,31 +169,39 @@ template <class T, class I>
 
 // ------------------------------------------------------------------------------------------ Unique
 
+// How elements are ordered where nothing else is asked for.
+struct PlainAbove {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return ranks_above(a, b);
+  }
+};
+
 // Slices a and b along n of x [outer, n, inner] in lexicographic order: -1, 0 or 1. A NaN is
 // larger than every number and equal to a NaN.
-template <class T>
+template <class T, class Above>
 [[maybe_unused]] inline int unique_compare(const T* x, ptrdiff_t outer, ptrdiff_t n,
                                            ptrdiff_t inner, int64_t a, int64_t b) {
   for (ptrdiff_t o = 0; o < outer; ++o) {
     for (ptrdiff_t i = 0; i < inner; ++i) {
       const T u = x[(o * n + a) * inner + i], v = x[(o * n + b) * inner + i];
-      if (ranks_above(u, v)) return 1;
-      if (ranks_above(v, u)) return -1;
+      if (Above{}(u, v)) return 1;
+      if (Above{}(v, u)) return -1;
     }
   }
   return 0;
 }
 
 // Is slice a to stand after slice b? Equal ones stand in index order.
-template <class T>
+template <class T, class Above>
 [[maybe_unused]] inline bool unique_after(const T* x, ptrdiff_t outer, ptrdiff_t n,
                                           ptrdiff_t inner, int64_t a, int64_t b) {
-  const int order = unique_compare(x, outer, n, inner, a, b);
+  const int order = unique_compare<T, Above>(x, outer, n, inner, a, b);
   return order != 0 ? order > 0 : a > b;
 }
 
 // order[0..n) = 0, 1, ..., sorted by slice: a heap sort.
-template <class T>
+template <class T, class Above>
 [[maybe_unused]] inline void unique_sort(const T* x, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner,
                                          int64_t* order) {
   for (ptrdiff_t i = 0; i < n; ++i) order[i] = i;
@@ -209,10 +217,12 @@ template <class T>
     const int64_t moving = order[start];
     ptrdiff_t at = start;
     for (ptrdiff_t child = 2 * at + 1; child < size; child = 2 * at + 1) {
-      if (child + 1 < size && unique_after(x, outer, n, inner, order[child + 1], order[child])) {
-        ++child;
+      const ptrdiff_t other = child + 1;
+      if (other < size &&
+          unique_after<T, Above>(x, outer, n, inner, order[other], order[child])) {
+        child = other;
       }
-      if (!unique_after(x, outer, n, inner, order[child], moving)) break;
+      if (!unique_after<T, Above>(x, outer, n, inner, order[child], moving)) break;
       order[at] = order[child];
       at = child;
     }
@@ -223,7 +233,7 @@ template <class T>
 // x [outer, n, inner] -> y [outer, counts[0], inner], the distinct slices, ascending (sorted) or by
 // first occurrence; first [counts[0]]: where each occurs first; inverse [n]: which each slice of x
 // is; often [counts[0]]: how often. Scratch: 24 n bytes.
-template <class T>
+template <class T, class Above = PlainAbove>
 [[maybe_unused]] inline void unique_of(const T* x, T* y, int64_t* first, int64_t* inverse,
                                        int64_t* often, int64_t* counts, ptrdiff_t outer,
                                        ptrdiff_t n, ptrdiff_t inner, bool sorted, int tid, int,
@@ -232,10 +242,11 @@ template <class T>
   int64_t* const order = static_cast<int64_t*>(scratch);
   int64_t* const head = order + n;  // of slice i: the first slice that equals it
   int64_t* const rank = head + n;   // of a first slice: its place in y
-  unique_sort(x, outer, n, inner, order);
+  unique_sort<T, Above>(x, outer, n, inner, order);
   int64_t count = 0;
   for (ptrdiff_t i = 0; i < n; ++i) {
-    const bool again = i > 0 && unique_compare(x, outer, n, inner, order[i - 1], order[i]) == 0;
+    const bool again =
+        i > 0 && unique_compare<T, Above>(x, outer, n, inner, order[i - 1], order[i]) == 0;
     head[order[i]] = again ? head[order[i - 1]] : order[i];
     if (!again && sorted) {
       rank[order[i]] = count;

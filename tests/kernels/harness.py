@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+RUNTIME = KERNELS.parent / "runtime"
 THREADS = (1, 2, 3)
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror")
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math")
@@ -96,8 +97,8 @@ def _compiler() -> tuple[str, str]:
 @functools.cache
 def _headers() -> bytes:
     digest = hashlib.sha256()
-    for path in sorted(KERNELS.rglob("*.h")):
-        digest.update(path.relative_to(KERNELS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted([*KERNELS.rglob("*.h"), *RUNTIME.rglob("*.h")]):
+        digest.update(path.relative_to(KERNELS.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.digest()
 
 
@@ -114,7 +115,7 @@ def compile_to(source: str, isa: Isa, suffix: str, flags: tuple[str, ...]) -> Pa
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         text, built = Path(scratch) / "unit.cpp", Path(scratch) / f"unit{suffix}"
         text.write_text(source)
-        include = [f"-I{KERNELS / 'cpu'}", f"-I{KERNELS / 'common'}", f"-I{KERNELS}"]
+        include = [f"-I{p}" for p in (KERNELS / "cpu", KERNELS / "common", KERNELS, RUNTIME)]
         done = subprocess.run(
             [compiler, *command, *include, str(text), "-o", str(built)],
             capture_output=True,
