@@ -2,7 +2,10 @@
 """The one table of element types: what a tensor is stored as and what it is computed in.
 
 A *storage* type belongs to buffers (``f16`` in memory is two bytes); a *compute* type belongs to expressions
-(``f32 f64 i32 i64 u32 u64 bool``). Loading casts storage to compute, storing casts back.
+(``f32 f64 i32 i64 u32 u64 bool``, and ``string``). Loading casts storage to compute, storing casts back.
+
+A string is UTF-8 in a library and ``str`` in NumPy's object arrays; bytes that are no UTF-8 become lone surrogates and back
+(``encode``, ``decode``), so nothing is lost on the way.
 """
 
 from __future__ import annotations
@@ -31,6 +34,11 @@ class DType:
     def bytes(self) -> int:
         """Bytes of one element; sub-byte types count one whole byte (they are stored unpacked in workspace)."""
         return max(1, self.bits // 8)
+
+    @property
+    def align(self) -> int:
+        """Bytes that an element's address is a multiple of: half of a complex number; of a string its pointer."""
+        return self.bytes // 2 if self.kind in "cs" else self.bytes
 
     @property
     def is_float(self) -> bool:
@@ -63,7 +71,7 @@ TABLE: tuple[DType, ...] = (
     _row("i16", 5, np.int16, 16, "i", "i32", "int16_t"),
     _row("i32", 6, np.int32, 32, "i", "i32", "int32_t"),
     _row("i64", 7, np.int64, 64, "i", "i64", "int64_t"),
-    _row("string", 8, np.object_, 64, "s", "string", "const char*"),
+    _row("string", 8, np.object_, 128, "s", "string", "aotgen_string"),
     _row("bool", 9, np.bool_, 8, "b", "bool", "uint8_t"),
     _row("f16", 10, np.float16, 16, "f", "f32", "uint16_t"),
     _row("f64", 11, np.float64, 64, "f", "f64", "double"),
@@ -94,6 +102,15 @@ boolean, u8, i8, f16, bf16, string = (BY_NAME[n] for n in ("bool", "u8", "i8", "
 
 # No element type: the handle of a sequence or an optional, which is a slot of a run's pool.
 sequence = _row("sequence", 0, np.object_, 64, "q", "sequence", "void")
+
+
+def encode(text: str) -> bytes:
+    """The bytes of a string. Raises UnicodeEncodeError for a lone surrogate that ``decode`` does not make."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def of(key: str | int | np.dtype[np.generic] | DType) -> DType:

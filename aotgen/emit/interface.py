@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aotgen.core import dtypes
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims as dims_text
 from aotgen.emit import names
@@ -14,7 +15,8 @@ from aotgen.ir import index
 from aotgen.ir.bounds import bound
 from aotgen.ir.graph import OptionalType, SequenceType
 from aotgen.ir.index import Atom, Dim
-from aotgen.ir.program import Buffer, Port, Program
+from aotgen.ir.program import Buffer, LibraryCall, Port, Program, reads, writes
+from aotgen.targets.cfamily import quoted
 
 MAX_RANK = 8
 LARGEST_DIM = 2**31 - 1
@@ -66,7 +68,7 @@ class ConditionRow:
 @dataclass(frozen=True, slots=True)
 class Interface:
     """Everything the header declares, for a library called ``name``. ``slots``: how many values a run takes room for in
-    its pool."""
+    its pool; ``strings``: some tensor is of strings; ``makes_text``: a run makes text, in memory of the pool."""
 
     name: str
     inputs: tuple[PortRow, ...]
@@ -74,15 +76,22 @@ class Interface:
     dims: tuple[DimRow, ...]
     conditions: tuple[ConditionRow, ...] = ()
     slots: int = 0
+    strings: bool = False
+    makes_text: bool = False
 
     @property
     def uses_pool(self) -> bool:
-        return self.slots > 0
+        return self.slots > 0 or self.makes_text
+
+    @property
+    def keeps_text(self) -> bool:
+        """May results point at text that the run made?"""
+        return self.makes_text and any(r.dtype == dtypes.string.name for r in self.outputs)
 
     @property
     def owning(self) -> bool:
         """Do results own memory that the caller gives back?"""
-        return any(r.slot >= 0 for r in self.outputs)
+        return self.keeps_text or any(r.slot >= 0 for r in self.outputs)
 
     @property
     def uses_lists(self) -> bool:
@@ -119,7 +128,14 @@ def interface(program: Program, name: str, slots: Mapping[Buffer, int] | None = 
         for a in program.dims
     )
     conditions = tuple(ConditionRow(comment(str(c)), dims_text.condition(c)) for c in program.conditions)
-    return Interface(name, rows[0], rows[1], dims, conditions, len(slots))
+    makes_text = any(isinstance(s, LibraryCall) and s.makes_text for s in program.walk())
+    strings = any(r.dtype == dtypes.string.name for r in (*rows[0], *rows[1])) or uses_strings(program)
+    return Interface(name, rows[0], rows[1], dims, conditions, len(slots), strings, makes_text)
+
+
+def uses_strings(program: Program) -> bool:
+    """Does any step read or write a tensor of strings?"""
+    return any(t.dtype is dtypes.string for s in program.walk() for t in (*reads(s), *writes(s)))
 
 
 def comment(text: str) -> str:
@@ -128,9 +144,8 @@ def comment(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """``text`` as a C string literal; bytes beyond ASCII in octal."""
-    out = "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
-    return f'"{out}"'
+    """``text`` as a C string literal."""
+    return quoted(dtypes.encode(text))
 
 
 def shape_text(shape: Sequence[Dim]) -> str:
@@ -166,7 +181,6 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
     if len(t.shape) > MAX_RANK:
         raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)
     size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes) if slot < 0 else 0
-    each = t.dtype.bytes // 2 if t.dtype.kind == "c" else t.dtype.bytes
     shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
     note = f"{t.dtype}[{shape_text(t.shape)}]"
     found = any(a in made for d in t.shape for a in index.dims_of(d))
@@ -179,7 +193,7 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
         member,
         t.dtype.c,
         t.dtype.name,
-        each,
+        t.dtype.align,
         shape,
         tuple(dims_text.spell(_largest(d, made)) for d in t.shape),
         dims_text.spell(size),

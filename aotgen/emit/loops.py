@@ -196,7 +196,8 @@ class _NestPrinter(ScalarPrinter):
             if not t.shape:
                 self.temps[t] = self.names.numbered("t")
                 if t not in self.late:
-                    text.line(f"{self.dialect.ctype(t.dtype)} {self.temps[t]} = 0;")
+                    start = "{}" if t.dtype.kind == "s" else "0"
+                    text.line(f"{self.dialect.ctype(t.dtype)} {self.temps[t]} = {start};")
 
     def _element(self, load: E, scope: Scope) -> Code:
         d, idx = load.attr

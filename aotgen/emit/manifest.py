@@ -42,14 +42,17 @@ class Source:
     flags: tuple[str, ...] = ()
 
 
-def sources(name: str, isas: Sequence[tuple[str, Isa]], weights: WeightFiles, threading: str) -> list[Source]:
-    """Every translation unit, the interface first."""
+def sources(name: str, isas: Sequence[tuple[str, Isa]], weights: WeightFiles, threading: str,
+            texts: bool = False) -> list[Source]:
+    """Every translation unit, the interface first. ``texts``: there are constant strings."""
     out = [Source(f"src/{name}.cpp", THREADING[threading])]
     out += [Source(f"src/{name}_{suffix}.cpp", ("-fopenmp-simd", *isa.flags)) for suffix, isa in isas]
     if weights.mode == "linked":
         out.append(Source(f"src/{name}_weights.S"))
     elif weights.mode == "array":
         out.append(Source(weights.file))
+    if texts:
+        out.append(Source(f"src/{name}_texts.c"))
     return out
 
 
@@ -86,6 +89,7 @@ def manifest(
         "inputs": [_port(r) for r in face.inputs],
         "outputs": [_port(r) for r in face.outputs],
         "dims": [_dim(d) for d in face.dims],
+        "owning": face.owning,
         "conditions": [c.text for c in face.conditions],
         "memory": _memory(planned),
         "steps": {

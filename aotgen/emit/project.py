@@ -21,6 +21,7 @@ from aotgen.emit.manifest import FORMAT, Source, cxx_flags, digests, manifest, s
 from aotgen.emit.readme import readme
 from aotgen.emit.render import render
 from aotgen.emit.source import Provenance, Unit
+from aotgen.emit.texts import texts_source
 from aotgen.emit.weights import WeightFiles, choose_mode, write_weights
 from aotgen.ir.program import Check, Extents, Refuse, Take
 from aotgen.plan import Planned
@@ -122,7 +123,7 @@ def _fill(
         (to / folder).mkdir()
     weights = write_weights(planned.weights, choose_mode(options.weights, planned.weights.size), face.name, to)
     isas = [(source.suffix(isa), isa) for isa in target.isas]
-    build = sources(face.name, isas, weights, options.threading)
+    build = sources(face.name, isas, weights, options.threading, planned.texts.count > 0)
     values = _values(planned, face, options, target, units, weights, provenance, build)
     texts = {f"src/{face.name}_{s}.cpp": u.text for (s, _), u in zip(isas, units, strict=True)}
     used = {h for u in units for h in u.headers}
@@ -134,6 +135,8 @@ def _fill(
         texts[path.format(name=face.name)] = render(template, **values)
     if weights.mode == "linked":
         texts[f"src/{face.name}_weights.S"] = render("weights.S.j2", **values)
+    if planned.texts.count:
+        texts[f"src/{face.name}_texts.c"] = texts_source(planned.texts, face.name)
     texts["README.md"] = readme(values)
     texts["src/LICENSE"] = (_paths.data("runtime") / "LICENSE").read_text("utf-8")
     for path, text in sorted(texts.items()):
@@ -197,6 +200,7 @@ def _values(
         "build": build,
         "planned": planned,
         "tensor_abi": _guarded("tensor_abi.h", "AOTGEN_TENSOR"),
+        "string_abi": _guarded("string_abi.h", "AOTGEN_STRING"),
         "refuses": face.uses_pool or any(isinstance(s, (Refuse, Check, Extents, Take)) for s in planned.program.walk()),
         "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
         # Best first: the first whose features the CPU has is run.

@@ -175,14 +175,18 @@ class StepWriter:
         self.headers[step.header] = None
         args = [self.storage.at_origin(t) for t in (*step.inputs, *step.outputs)]
         args += [_argument(v) for _, v in step.params]
+        only = "" if self._alone else "tid == 0"
         if any(t.dtype is dtypes.sequence for t in (*step.inputs, *step.outputs)):
             text.line(f"if (tid == 0) {step.function}({', '.join(('pool', *args))});")
+        elif step.makes_text:
+            status = f"*f.status = {self.storage.face.name}_status_memory"
+            done = f"{step.function}({', '.join((*args, 'pool'))})"
+            text.line(f"if ({' && '.join(x for x in (only, f'!{done}') if x)}) {status};")
         elif step.scratch is None:
             text.line(f"{step.function}({', '.join((*args, *self._team))});")
         else:
             args += ["0", "1", self.storage.at_base(step.scratch)]
-            only = "" if self._alone else "if (tid == 0) "
-            text.line(f"{only}{step.function}({', '.join(args)});")
+            text.line(f"{f'if ({only}) ' if only else ''}{step.function}({', '.join(args)});")
 
     # -- dims and memory that only a run knows; every thread has its own copy of dims and pointers
     def _extents(self, step: Extents, text: Text) -> None:

@@ -62,6 +62,8 @@ class Storage:
         if b in self._ports:
             return self._ports[b]
         ctype = f"{const}{b.dtype.c}"
+        if b in self.planned.texts.offsets:
+            return f"{self.face.name}_texts + {self.planned.texts.offsets[b]}"
         if b.place == "const":
             return f"reinterpret_cast<const {b.dtype.c}*>(weights + {self.planned.weights.offsets[b]})"
         if b.place == "pool":

@@ -81,9 +81,7 @@ def _inline(tensor: TensorProto, dtype: DType, shape: tuple[int, ...], where: st
     if have != need:
         raise ModelError(f"{dtype}{list(shape)} needs {need} elements, the file holds {have}", node=where)
     if dtype.kind == "s":
-        return lambda: np.array([s.decode("utf-8", "replace") for s in tensor.string_data], object).reshape(
-            shape
-        )
+        return lambda: np.array([*map(dtypes.decode, tensor.string_data)], object).reshape(shape)
     return lambda: np.asarray(numpy_helper.to_array(tensor)).astype(dtype.numpy, copy=False)
 
 

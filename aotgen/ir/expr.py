@@ -149,6 +149,8 @@ def _cons(op: str, args: tuple[E, ...], dtype: str, attr: Any = None) -> E:
 def const(value: Any, dtype: str) -> E:
     """A constant of compute type ``dtype``, rounded to it."""
     t = dtypes.of(dtype)
+    if t.kind == "s":
+        return _cons("const", (), dtype, str(value))
     if t.is_float:
         with np.errstate(over="ignore"):
             return _cons("const", (), dtype, float(t.numpy.type(value)))
@@ -169,6 +171,11 @@ def true() -> E:
 
 def false() -> E:
     return const(False, "bool")
+
+
+def nothing(t: dtypes.DType) -> E:
+    """What stands where a tensor of storage type ``t`` was given no value: 0, false, the empty string."""
+    return const("" if t.kind == "s" else 0, t.compute)
 
 
 def load(d: Readable, idx: tuple[Ix, ...]) -> E:

@@ -371,7 +371,7 @@ def _strided(a: Array, at: Sequence[Array], rank: int) -> Array | None:
     moving = [k for k in along if k >= 0]
     if len(set(moving)) != len(moving):
         return None
-    part: Array = a[tuple(cuts)]
+    part: Array = a[tuple(cuts)] if cuts else a
     fixed = [n for n, k in enumerate(along) if k < 0]
     part = part.squeeze(tuple(fixed)).transpose(np.argsort(moving, kind="stable"))
     shape = [1] * rank

@@ -225,7 +225,8 @@ class KernelCall:
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCall:
     """An ordinary function of ``header``: ``f(inputs..., outputs..., params..., tid, nt, scratch)``. With ``scratch`` (working
-    memory for one thread) a single thread runs it."""
+    memory for one thread) a single thread runs it. One that ``makes_text`` is ``f(inputs..., outputs..., params..., pool)``, run
+    by a single thread, and says whether there was room."""
 
     name: str
     function: str
@@ -235,6 +236,7 @@ class LibraryCall:
     params: tuple[tuple[str, Any], ...] = ()
     scratch: Tensor | None = None
     origin: str = ""
+    makes_text: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aotgen.core.dtypes import DType
+from aotgen.core.dtypes import DType, encode
 
 Array = NDArray[Any]
 
@@ -86,6 +86,21 @@ def _shift(fn: Callable[..., Array]) -> Callable[..., Array]:
     return apply
 
 
+def _ordered(fn: Callable[..., Array]) -> Callable[..., Array]:
+    """A comparison that orders strings by their bytes, as the library does (by characters is the same but for bytes that
+    are no UTF-8)."""
+
+    def apply(a: Array, b: Array) -> Array:
+        if np.asarray(a).dtype != object:
+            return fn(a, b)
+        return np.asarray(fn(_encoded(a), _encoded(b))).astype(np.bool_)
+
+    return apply
+
+
+_encoded = np.frompyfunc(encode, 1, 1)
+
+
 def _pow(a: Array, b: Array) -> Array:
     """Float power; of integers wrapping, the truncated reciprocal for a negative exponent."""
     a, b = np.asarray(a), np.asarray(b)
@@ -151,9 +166,9 @@ _ROWS: tuple[tuple[str, int, str, int, Any], ...] = (
     ("bitxor", 2, "same", 1, np.bitwise_xor),
     ("shl", 2, "same", 1, _shift(np.left_shift)),
     ("shr", 2, "same", 1, _shift(np.right_shift)),
-    ("eq", 2, "bool", 1, np.equal),
-    ("lt", 2, "bool", 1, np.less),
-    ("le", 2, "bool", 1, np.less_equal),
+    ("eq", 2, "bool", 1, lambda a, b: np.asarray(np.equal(a, b)).astype(np.bool_)),
+    ("lt", 2, "bool", 1, _ordered(np.less)),
+    ("le", 2, "bool", 1, _ordered(np.less_equal)),
 )
 
 OPS: dict[str, ScalarOp] = {

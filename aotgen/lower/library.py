@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Library calls: one row per function of ``kernels/common/library.h`` and ``selection.h``, saying how its C++ arguments come
-from the call."""
+"""Library calls: one row per function of ``kernels/common/library.h``, ``selection.h`` and ``string_*.h``, saying how its C++
+arguments come from the call."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from aotgen.lower.state import State
 RANKED_BYTES = 16  # one entry of topk's heap: a value of at most 8 bytes and its index
 EXTENTS = "extents"  # not a function: dims take the values of their argument
 MAX_RANK = 8  # of selection.h's Sizes
+STRING_OPS, STRING_NUMBERS = "string_ops.h", "string_numbers.h"
 
 Params = Sequence[tuple[str, Any]]
 Made = tuple[tuple[Atom, Dim | Tensor], ...]
@@ -58,14 +59,14 @@ def _made(call: Call) -> list[Atom]:
 
 
 def _selection(function: str, call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor], params: Params,
-               scratch: Dim = 0, made: Sequence[Atom] | None = None) -> tuple[LibraryCall, Made]:
-    """A function of selection.h. ``made``: the dim of each of its counts in order; ``scratch``: bytes."""
+               scratch: Dim = 0, made: Sequence[Atom] | None = None, header: str = "selection.h") -> tuple[LibraryCall, Made]:
+    """A function that counts. ``made``: the dim of each of its counts in order; ``scratch``: bytes."""
     made = _made(call) if made is None else made
     counts = state.buffer(f"{function}_counts", dtypes.i64, row_major((max(len(made), 1),)), "workspace")
     heap = state.buffer(f"{function}_scratch", dtypes.u8, row_major((scratch,)), "workspace") if scratch != 0 else None
     outs = (*(tensors[d] for d in call.results), counts)
     extents = tuple((a, Tensor(counts.buffer, row_major(()), n)) for n, a in enumerate(made))
-    step = LibraryCall(state.unique(function), function, "selection.h", tuple(tensors[d] for d in call.args), outs, tuple(params),
+    step = LibraryCall(state.unique(function), function, header, tuple(tensors[d] for d in call.args), outs, tuple(params),
                        heap, origin)
     return step, extents
 
@@ -137,7 +138,29 @@ def _nms(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -
 def _unique(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
     around = _around(call.args[0].shape, call.params["axis"])
     params = (*around, ("sorted", bool(call.params["sorted"])))
-    return _selection("unique_of", call, origin, state, tensors, params, index.as_dim(ix(around[1][1]) * 24))
+    function, header = ("unique_texts", STRING_OPS) if call.args[0].dtype is dtypes.string else ("unique_of", "selection.h")
+    return _selection(function, call, origin, state, tensors, params, index.as_dim(ix(around[1][1]) * 24), header=header)
+
+
+def _drop_words(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
+    params = tuple((name, d.shape[0]) for name, d in zip(("n", "count", "rows"), call.args, strict=True))
+    return _selection("drop_words", call, origin, state, tensors, params, header=STRING_OPS)
+
+
+def _each(header: str, more: Callable[[Call], Params] = lambda call: (), makes_text: bool = False) -> Row:
+    """The row of a function of the call's own name that goes through the ``n`` elements of its first operand."""
+
+    def row(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
+        ins, outs = (tuple(tensors[d] for d in side) for side in (call.args, call.results))
+        params = (("n", call.args[0].size), *more(call))
+        return LibraryCall(state.unique(call.name), call.name, header, ins, outs, params, None, origin, makes_text), ()
+
+    return row
+
+
+def _separator(call: Call) -> Params:
+    mark = call.params["delimiter"]
+    return (("mark", mark), ("length", len(dtypes.encode(mark))), ("splits", call.params["maxsplit"]))
 
 
 def _determinant(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
@@ -159,4 +182,13 @@ _ROWS: Mapping[str, Row] = {
     "nms": _nms,
     "unique": _unique,
     "determinant": _determinant,
+    "concat_texts": _each(STRING_OPS, makes_text=True),
+    "map_texts": _each(STRING_OPS, lambda call: (("rows", call.args[1].shape[0]),), makes_text=True),
+    "drop_words": _drop_words,
+    "count_parts": _each(STRING_OPS, _separator),
+    "split_texts": _each(STRING_OPS, lambda call: (("width", call.results[0].shape[-1]), *_separator(call))),
+    "match_texts": _each(STRING_OPS, lambda call: (("classes", call.args[2].shape[1]),)),
+    "texts_of_numbers": _each(STRING_NUMBERS, makes_text=True),
+    "numbers_of_texts": _each(STRING_NUMBERS, lambda call: tuple((k, call.params[k]) for k in ("precision", "lowest"))),
+    "integers_of_texts": _each(STRING_NUMBERS),
 }

@@ -39,11 +39,12 @@ def offset(nest: LoopNest, d: Def, idx: Sequence[Ix]) -> Ix:
 def accesses(nest: LoopNest, s: Stmt) -> list[tuple[Def, Ix]]:
     """Every (Def, offset) that a statement touches, the store first."""
     out = [(s.target, offset(nest, s.target, s.index))]
-    out += [(ld.attr[0], offset(nest, *ld.attr)) for ld in _loads(s)]
+    out += [(ld.attr[0], offset(nest, *ld.attr)) for ld in loads_in(s)]
     return out
 
 
-def _loads(s: Stmt) -> list[E]:
+def loads_in(s: Stmt) -> list[E]:
+    """The loads of a statement, those of its store's index included."""
     out = dict.fromkeys(expr.loads_of(s.value))
     for i in s.index:
         for a in i.walk():

@@ -15,7 +15,7 @@ from aotgen.ir.define import Def
 from aotgen.ir.index import Atom, Ix
 from aotgen.ir.program import LANES, LoopNest, Stage
 from aotgen.lower.fuse import estimate
-from aotgen.lower.loops import accesses, extent, sink, split_at, substitute
+from aotgen.lower.loops import accesses, extent, loads_in, sink, split_at, substitute
 
 FLAT = 1024  # elements of a vector loop without folds or temporaries: what one thread takes at a time
 L1 = 24 << 10  # bytes of temporaries that a block of lanes may use
@@ -44,7 +44,7 @@ def _length(v: Atom) -> int:
 def _row_loops(s: Stage) -> list[Atom]:
     """Loops of a stage that may be its lane: not scanned, not part of a scatter's order, and nothing's bound depends on
     them."""
-    if any(st.red == "scatter" for st in s.stmts):
+    if any(st.red == "scatter" for st in s.stmts) or _has_strings(s):
         return []
     scanned = s.folds if any(st.red == "scan" for st in s.stmts) else ()
     used = {v for b in s.bounds for i in (*b.lows, *b.highs) for v in i.vars()}
@@ -52,7 +52,14 @@ def _row_loops(s: Stage) -> list[Atom]:
 
 
 def _legal_outer(nest: LoopNest, v: Atom) -> bool:
+    if any(map(_has_strings, nest.stages)):
+        return False
     return all(v not in i.vars() for s in nest.stages for b in s.bounds for i in (*b.lows, *b.highs))
+
+
+def _has_strings(s: Stage) -> bool:
+    """Does the stage touch strings, which are no lanes of anything?"""
+    return any(e.dtype == "string" for st in s.stmts for e in (st.value, *loads_in(st)))
 
 
 def _best(nest: LoopNest, s: Stage, loops: Sequence[Atom], simd_min: int) -> tuple[Atom | None, float]:

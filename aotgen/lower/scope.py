@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 
 from aotgen.core import dtypes
 from aotgen.core.errors import AotgenError, InternalError
@@ -87,9 +84,8 @@ class Scope:
         compute_type = dtypes.compute_of(c.dtype).name
         if c.dims is not None:
             return _symbolic(c, compute_type, name)
-        if c.size == 1 and c.dtype.kind != "s":
-            scalar = np.asarray(c.load()).reshape(()).astype(c.dtype.numpy)
-            value: Any = float(scalar) if c.dtype.is_float else int(scalar)
+        if c.size == 1:
+            value = c.load().reshape(-1).astype(c.dtype.numpy)[0]
             return define.compute(c.shape, lambda *_: expr.const(value, compute_type), c.dtype, name)
         d = define.source(name, c.shape, c.dtype)
         d.origin = CONSTANT

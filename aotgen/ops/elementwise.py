@@ -210,8 +210,8 @@ VARIADIC: dict[str, Callable[..., E]] = {
 
 def _register_nary(name: str, row: Callable[..., E], dtype: DType | None = None) -> None:
     def lower(ctx: Ctx, *xs: Def) -> Def:
-        if dtypes.string in (x.dtype for x in xs):
-            raise ctx.refuse(f"{name} of strings is not compiled")
+        if name != "Equal" and dtypes.string in (x.dtype for x in xs):
+            raise ctx.refuse(f"{name} of strings is not defined")
         return elementwise(ctx, row, xs, dtype)
 
     lowering(name)(lower)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aotgen.core.errors import InternalError, ModelError, UnsupportedError
 from aotgen.ir import define, index, interpret
 from aotgen.ir.define import Def
-from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
+from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value, fingerprint
 from aotgen.ops import registry
 from aotgen.ops.builder import COMPOSITE
 from aotgen.ops.interp_fast import FAST
@@ -137,9 +137,9 @@ class _Runner:
     def defs(self, node: Node, arrays: Sequence[Array | None], known: Mapping[Value, Constant],
              ) -> tuple[list[Def | None], tuple[Def | None, ...]]:
         """Source and output Defs of a node, remembered by shapes (and by contents where they were needed)."""
-        facts = tuple(c.load().tobytes() for c in known.values())
+        facts = tuple(fingerprint(c.load()) for c in known.values())
         fixed = {v: Constant.of(self.contents(c)) for v in node.inputs if v is not None and (c := self.known.get(v))}
-        facts += tuple(fixed[v].load().tobytes() for v in fixed if self.known[v].dims is not None)
+        facts += tuple(fingerprint(fixed[v].load()) for v in fixed if self.known[v].dims is not None)
         key = (node, tuple(None if a is None else a.shape for a in arrays), facts)
         if key not in self.lowered:
             sources = [None if v is None or a is None else define.source(v.name, a.shape, v.dtype)

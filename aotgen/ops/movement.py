@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute
-from aotgen.ir.expr import E, between, const, fn, guard, ix_value, select
+from aotgen.ir.expr import E, between, const, fn, guard, ix_value, nothing, select
 from aotgen.ir.index import Dim, Ix, as_dim, ix
 from aotgen.ops.broadcast import broadcast, flat_element, known_or_loaded, read, unread
 from aotgen.ops.registry import Ctx, lowering
@@ -193,7 +193,7 @@ def pad(ctx: Ctx, x: Def, pads: Def, value: Def | None = None, axes: Def | None 
     for k, axis in enumerate(where):
         before[axis], after[axis] = as_dim(amounts[k]), as_dim(amounts[k + len(where)])
     given = known_or_loaded(ctx, 2, value) if value is not None and value.size != 0 else None
-    fill = const(0, x.dtype.compute) if given is None else given
+    fill = nothing(x.dtype) if given is None else given
     return padded(ctx, x, before, after, ctx.attr_str("mode", "constant"), fill)
 
 
@@ -236,7 +236,7 @@ def center_crop_pad(ctx: Ctx, x: Def, shape: Def) -> Def:
                 f"axis {axis} of extent {x.shape[axis]} may grow or shrink to {target}", "fix it with --dim"
             )
         after[axis] = as_dim(grow - before[axis])
-    return padded(ctx, x, before, after, "constant", const(0, x.dtype.compute))
+    return padded(ctx, x, before, after, "constant", nothing(x.dtype))
 
 
 # -- rearranging
@@ -292,6 +292,6 @@ def trilu(ctx: Ctx, x: Def, k: Def | None = None) -> Def:
 
     def f(*i: Ix) -> E:
         diagonal = ix_value(i[-1] - i[-2])
-        return select(shift <= diagonal if upper else diagonal <= shift, x[i], const(0, x.dtype.compute))
+        return select(shift <= diagonal if upper else diagonal <= shift, x[i], nothing(x.dtype))
 
     return compute(x.shape, f, x.dtype)

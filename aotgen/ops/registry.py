@@ -128,7 +128,7 @@ class Ctx:
 
     def attr_str(self, name: str, default: str | None = None) -> str:
         value = self._attr(name, default)
-        return value.decode() if isinstance(value, bytes) else str(value)
+        return dtypes.decode(value) if isinstance(value, bytes) else str(value)
 
     def attr_ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
         return [int(v) for v in self._attr(name, default)]
@@ -137,7 +137,7 @@ class Ctx:
         return [float(v) for v in self._attr(name, default)]
 
     def attr_strs(self, name: str, default: Sequence[str] | None = None) -> list[str]:
-        return [v.decode() if isinstance(v, bytes) else str(v) for v in self._attr(name, default)]
+        return [dtypes.decode(v) if isinstance(v, bytes) else str(v) for v in self._attr(name, default)]
 
     def attr_dtype(self, name: str, default: DType | None = None) -> DType:
         """An attribute that holds an ONNX dtype enum (Cast's ``to``)."""

@@ -83,7 +83,7 @@ def _overlap(a: Array, b: Array) -> float:
 def unique(ctx: Ctx, x: Def) -> tuple[Def, ...]:
     """The distinct slices along ``axis`` (without one: elements), where each occurs first, which each slice is, how often."""
     axis = ctx.axis(x.rank) if ctx.has("axis") else None
-    if x.dtype.kind not in "fiub" or x.dtype.bits < 8:
+    if x.dtype.kind not in "fiubs" or x.dtype.bits < 8:
         raise ctx.refuse(f"Unique of {x.dtype} elements", "cast before")
     narrow = x.dtype.is_float and x.dtype.bits < 32  # compared as what they stand for
     compared = compute(x.shape, lambda *i: x[i], dtypes.f32) if narrow else x
@@ -98,6 +98,8 @@ def unique(ctx: Ctx, x: Def) -> tuple[Def, ...]:
 @library("unique")
 def _unique_reference(c: Call, args: Sequence[Array]) -> list[Array]:
     axis = c.params["axis"]
+    if args[0].dtype == object:
+        return _unique_texts(c, args[0])
     y, first, inverse, often = np.unique(args[0], True, True, True, axis=axis)
     inverse = inverse.reshape(-1)
     if not c.params["sorted"]:
@@ -105,3 +107,13 @@ def _unique_reference(c: Call, args: Sequence[Array]) -> list[Array]:
         place = np.argsort(order)
         y, first, often, inverse = np.take(y, order, axis or 0), first[order], often[order], place[inverse]
     return [y, *(a.astype(np.int64) for a in (first, inverse, often))]
+
+
+def _unique_texts(c: Call, x: Array) -> list[Array]:
+    """Strings stand for their places among all of them."""
+    known = sorted(set(x.ravel()), key=dtypes.encode)
+    place = {t: k for k, t in enumerate(known)}
+    y, *rest = _unique_reference(c, [np.array([place[t] for t in x.ravel()], np.int64).reshape(x.shape)])
+    out = np.empty(y.shape, object)
+    out.reshape(-1)[:] = [known[k] for k in y.ravel()]
+    return [out, *rest]

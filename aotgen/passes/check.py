@@ -41,14 +41,16 @@ def checker(echo: Callable[[str], None], seed: int = 0) -> Callable[[str, Graph,
 
 
 def feeds(graph: Graph, seed: int) -> dict[str, NDArray[Any]]:
-    """Seeded inputs: normal floats, small non-negative integers, coin-flip bools; open dims take ``OPEN_DIM``."""
+    """Seeded inputs: normal floats, small non-negative integers, the same as strings, coin-flip bools; open dims take
+    ``OPEN_DIM``."""
     rng = np.random.default_rng(seed)
     out: dict[str, NDArray[Any]] = {}
     for v in graph.inputs:
         assert isinstance(v.type, TensorType)
         shape = [d if isinstance(d, int) else int(d.evaluate(_dims(d))) for d in v.shape]
         drawn = rng.standard_normal(shape) if v.dtype.is_float else rng.integers(0, 2, shape)
-        out[v.name] = np.asarray(drawn).astype(v.dtype.numpy)
+        words = np.asarray(drawn).astype(str) if v.dtype.kind == "s" else np.asarray(drawn)
+        out[v.name] = words.astype(v.dtype.numpy)
     return out
 
 

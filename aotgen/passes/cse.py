@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aotgen.ir.graph import Constant, Graph, Value
+from aotgen.ir.graph import Constant, Graph, Value, fingerprint
 from aotgen.passes.evaluate import is_deterministic
 from aotgen.passes.rewrite import Rewrite
 
@@ -52,11 +52,11 @@ def _merge(graph: Graph, parent: Rewrite | None, table: Table) -> Graph:
 
 
 def _contents(c: Constant) -> Any:
-    if c.size > SMALL or c.dtype.kind == "s":
+    if c.size > SMALL:
         return None
     if c.dims is not None:
         return ("dims", c.dtype, c.shape, c.dims)
-    return ("constant", c.dtype, c.shape, np.ascontiguousarray(c.load()).tobytes())
+    return ("constant", c.dtype, c.shape, fingerprint(c.load()))
 
 
 def _frozen(value: Any) -> Any:
@@ -66,7 +66,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(map(_frozen, value))
     if isinstance(value, np.ndarray):
-        return (value.dtype.str, value.shape, value.tobytes() if value.dtype != object else tuple(value.ravel()))
+        return (value.dtype.str, value.shape, fingerprint(value))
     return (type(value).__name__, repr(value))
 
 

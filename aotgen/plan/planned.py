@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aotgen.ir.program import Buffer, Program, Step
-from aotgen.plan import alone, barriers, inplace, memory, order, weights
+from aotgen.plan import alone, barriers, inplace, memory, order, texts, weights
 from aotgen.plan.liveness import accesses
 from aotgen.plan.memory import MemoryPlan
 from aotgen.plan.shares import ALL, Share
+from aotgen.plan.texts import TextsPlan
 from aotgen.plan.weights import WeightsPlan
 
 
@@ -24,6 +25,7 @@ class Planned:
     program: Program
     memory: MemoryPlan
     weights: WeightsPlan
+    texts: TextsPlan
     barriers: Mapping[Step, str]
     slots: Mapping[Buffer, int]
     shares: Mapping[Step, Share] = field(default_factory=dict)
@@ -46,4 +48,5 @@ def plan(program: Program) -> Planned:
     used = dict.fromkeys(b for s in program.steps for part in accesses(s) for b in part)
     ports = dict.fromkeys(p.tensor.buffer for p in (*program.inputs, *program.outputs))
     slots = {b: k for k, b in enumerate(b for b in {**used, **ports} if b.place == "pool")}
-    return Planned(program, arena, weights.plan_weights(program), shared.barriers, slots, shared.shares)
+    constants = weights.plan_weights(program), texts.plan_texts(program)
+    return Planned(program, arena, *constants, shared.barriers, slots, shared.shares)

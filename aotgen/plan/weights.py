@@ -43,12 +43,14 @@ class WeightsPlan:
 
 
 def plan_weights(program: Program) -> WeightsPlan:
-    """Place the const buffers the steps use, in order of first use."""
+    """Place the const buffers the steps use, in order of first use; strings have a table of their own (``plan.texts``)."""
     offsets: dict[Buffer, int] = {}
     blobs: list[tuple[int, Buffer, Packed]] = []
     known: dict[tuple[int, Layout, str], int] = {}
     at = HEADER
-    for buffer in _used(program):
+    for buffer in constants_used(program):
+        if buffer.dtype.kind == "s":
+            continue
         packed = program.weights[buffer]
         key = (id(packed.constant), packed.layout, buffer.dtype.name)
         if key in known:
@@ -60,7 +62,8 @@ def plan_weights(program: Program) -> WeightsPlan:
     return WeightsPlan(offsets, tuple(blobs), at if blobs else 0)
 
 
-def _used(program: Program) -> list[Buffer]:
+def constants_used(program: Program) -> list[Buffer]:
+    """The const buffers of the steps and outputs, in order of first use."""
     from aotgen.plan.liveness import accesses
 
     found = {b: None for step in program.steps for b in accesses(step)[0] if b.place == "const"}

@@ -159,6 +159,7 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
         for u, c in (("u32", "uint32_t"), ("u64", "uint64_t"))
     },
     "bool": _BOOL,
+    "string": {"eq": call_of("same_text"), "lt": call_of("text_before"), "le": call_of("text_not_after")},
 }
 MENTIONS_TWICE = frozenset({"isnan", "sign"})  # operations whose spelling repeats the operand: it must be a name
 
@@ -170,10 +171,12 @@ COMPUTE_CTYPE = {
     "u32": "uint32_t",
     "u64": "uint64_t",
     "bool": "bool",
+    "string": "aotgen_string",
 }
 _HALVES = {"f16": ("h2f", "f2h", "d2h"), "bf16": ("bf2f", "f2bf", "d2bf")}
 _SMALL = {"f8e4m3fn": "E4M3FN", "f8e5m2": "E5M2", "f8e4m3fnuz": "E4M3FNUZ", "f8e5m2fnuz": "E5M2FNUZ", "f4e2m1": "E2M1"}
 _HALVES |= {name: (f"load_f8<{f}>", f"store_f8<{f}>", f"store_f8<{f}>") for name, f in _SMALL.items()}
+_OWN_HEADERS = (("_f8<", "common/float8.h"), ("aotgen_string", "common/string_order.h"))  # by what only they make possible
 
 
 class CFamily:
@@ -183,10 +186,11 @@ class CFamily:
     restrict = "__restrict"
     dims_parameter = "const Dims& d"
     includes: tuple[str, ...] = ("common/scalar.h", "common/vmath.h")
+    strangers = "sc"  # kinds of element types that have no C type in a loop
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""
-        if dtype.kind in "sc" or dtype.name == "f8e8m0":
+        if dtype.kind in self.strangers or dtype.name == "f8e8m0":
             raise UnsupportedError(
                 f"elements of type {dtype} inside a loop nest",
                 hint="cast to a supported type at the model's boundary",
@@ -195,7 +199,7 @@ class CFamily:
 
     def headers(self, text: str) -> tuple[str, ...]:
         """What the printed ``text`` includes."""
-        return (*self.includes, "common/float8.h") if "_f8<" in text else self.includes
+        return (*self.includes, *(header for word, header in _OWN_HEADERS if word in text))
 
     def literal(self, value: Any, dtype: str) -> Code:
         """A constant that reads back as exactly ``value``."""
@@ -203,6 +207,8 @@ class CFamily:
             return _float_literal(float(value), dtype)
         if dtype == "bool":
             return Code("true" if value else "false")
+        if dtype == "string":
+            return Code(f"aotgen_string{{{quoted(dtypes.encode(value))}, {len(dtypes.encode(value))}}}")
         v = int(value)
         if dtype == "i32":
             return Code("INT32_MIN") if v == -(1 << 31) else Code(str(v), PRIMARY if v >= 0 else UNARY)
@@ -342,6 +348,11 @@ class CFamily:
             init = self.literal(low if kind == "max" else high, dtype)
         combine = kind if not t.is_float else ""
         return Fold(COMPUTE_CTYPE[dtype], init.text, lambda acc, v: f"v{kind}({acc}, {v.text})", Code, combine)
+
+
+def quoted(data: bytes) -> str:
+    """``data`` as a C string literal; bytes beyond ASCII in octal."""
+    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in data) + '"'
 
 
 def _float_literal(value: float, dtype: str) -> Code:

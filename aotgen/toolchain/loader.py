@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aotgen import native
 from aotgen.core import dtypes
 from aotgen.core.errors import AotgenError, ToolchainError, UsageError
+from aotgen.toolchain import strings
 from aotgen.toolchain.compiler import read_manifest
 
 Arrays = dict[str, NDArray[Any]]
@@ -38,11 +39,6 @@ def aligned(size: int) -> NDArray[np.uint8]:
     raw = np.zeros(size + ALIGN, np.uint8)
     start = -raw.ctypes.data % ALIGN
     return raw[start : start + size]
-
-
-def _owned(ports: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
-    """The member that holds what the results own, where they own anything."""
-    return [("owned", ctypes.c_void_p)] if any(p.get("owned") or "holds" in p for p in ports) else []
 
 
 class Item(ctypes.Structure):
@@ -82,9 +78,10 @@ class Library:
             return type(name, (ctypes.Structure,), {"_fields_": fields})
 
         ports = self.manifest["inputs"], self.manifest["outputs"]
+        owned = [("owned", ctypes.c_void_p)] if self.manifest.get("owning") else []  # by the results
         self._Inputs, self._Outputs = (
-            struct(kind, [field for p in rows for field in _fields(p)] + _owned(rows) or [("unused", ctypes.c_void_p)])
-            for kind, rows in zip(("Inputs", "Outputs"), ports, strict=True)
+            struct(kind, [field for p in rows for field in _fields(p)] + more or [("unused", ctypes.c_void_p)])
+            for kind, rows, more in zip(("Inputs", "Outputs"), ports, ([], owned), strict=True)
         )
         fields = [
             ("size", ctypes.c_uint32),
@@ -171,6 +168,10 @@ class Library:
             want, shape = dtypes.of(port["dtype"]).numpy, self._shape("input", call, n)
             if array.size == 1 == math.prod(shape):
                 array = array.reshape(shape)  # one number, however many brackets are around it
+            if port["dtype"] == dtypes.string.name and array.dtype.kind in strings.KINDS and array.shape == shape:
+                kept += strings.to_native(array, port["name"])
+                setattr(bound, port["member"], kept[-2].ctypes.data)
+                continue
             if array.dtype != want or array.shape != shape:
                 raise UsageError(
                     f"input is {array.dtype}{list(array.shape)}, not {want}{list(shape)}", node=port["name"]
@@ -185,16 +186,16 @@ class Library:
         """Bind ``inputs`` and fresh outputs; the result can be run many times."""
         call = self._call({**self.dims_of(inputs), **(dims or {})}, threads)
         bound, kept = self._bind_inputs(call, inputs)
-        results, outputs = self._Outputs(), Arrays()
+        results, outputs, memory = self._Outputs(), Arrays(), Arrays()
         for n, port in enumerate(self.manifest["outputs"]):
             if port.get("owned") or "holds" in port:
                 outputs[port["name"]] = np.zeros(0, dtypes.of(port["dtype"]).numpy)
                 continue
-            shape, dtype = self._shape("output", call, n), dtypes.of(port["dtype"]).numpy
-            nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-            outputs[port["name"]] = aligned(nbytes).view(dtype).reshape(shape)
-            setattr(results, port["member"], outputs[port["name"]].ctypes.data)
-        return Prepared(self, call, bound, results, outputs, [*kept, self._workspace])
+            shape, dtype = tuple(max(d, 0) for d in self._shape("output", call, n)), dtypes.of(port["dtype"]).numpy
+            block = memory[port["name"]] = aligned(math.prod(shape) * dtypes.of(port["dtype"]).bytes)
+            outputs[port["name"]] = np.empty(shape, dtype) if dtype.hasobject else block.view(dtype).reshape(shape)
+            setattr(results, port["member"], block.ctypes.data)
+        return Prepared(self, call, bound, results, outputs, memory, [*kept, self._workspace])
 
     def run(
         self, inputs: Mapping[str, NDArray[Any]], *, dims: Mapping[str, int] | None = None, threads: int = 0
@@ -211,17 +212,19 @@ def _bind_list(bound: Any, port: Mapping[str, Any], value: Any) -> list[Any]:
     given = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
     dtype = dtypes.of(port["dtype"]).numpy
     arrays = [np.ascontiguousarray(np.asarray(a)).reshape(np.shape(a)) for a in given]
-    wrong = next((a for a in arrays if a.dtype != dtype), None)
+    kinds = strings.KINDS if dtype.hasobject else dtype.kind
+    wrong = next((a for a in arrays if a.dtype.kind not in kinds or (a.dtype != dtype and not dtype.hasobject)), None)
     if wrong is not None:
         raise UsageError(f"a tensor of {wrong.dtype} in a sequence of {dtype}", node=port["name"])
+    blocks = [strings.to_native(a, port["name"]) if dtype.hasobject else (a,) for a in arrays]
     items = (Item * max(len(arrays), 1))()
-    for item, a in zip(items, arrays, strict=False):
-        item.type, item.rank, item.data = port["type"], a.ndim, a.ctypes.data
+    for item, a, block in zip(items, arrays, blocks, strict=False):
+        item.type, item.rank, item.data = port["type"], a.ndim, block[0].ctypes.data
         item.shape[: a.ndim] = a.shape
     if value is not None:
         setattr(bound, port["member"], items)
     setattr(bound, f"{port['member']}_count", len(arrays))
-    return [items, arrays]
+    return [items, blocks]
 
 
 def _fetch_list(results: Any, port: Mapping[str, Any]) -> Any:
@@ -231,25 +234,35 @@ def _fetch_list(results: Any, port: Mapping[str, Any]) -> Any:
         return None
     out = []
     for item in items[:count] if count else []:
-        array = np.zeros(tuple(item.shape[: item.rank]), dtypes.of(port["dtype"]).numpy)
-        ctypes.memmove(array.ctypes.data, item.data, array.nbytes)
-        out.append(array)
+        out.append(_copied(item.data, tuple(item.shape[: item.rank]), dtypes.of(port["dtype"])))
     return out[0] if port["holds"] == "optional" else out
+
+
+def _copied(address: int | None, shape: tuple[int, ...], dtype: dtypes.DType) -> NDArray[Any]:
+    """The tensor at ``address`` as an array of its own."""
+    if dtype is dtypes.string:
+        return strings.from_native(address, shape)
+    array = np.zeros(shape, dtype.numpy)
+    ctypes.memmove(array.ctypes.data, address or 0, array.nbytes)
+    return array
 
 
 class Prepared:
     """A library bound to its arguments: ``run`` costs one foreign call, through ``aotgen._native`` where there is one, else
-    through ctypes."""
+    through ctypes. ``outputs``: the arrays by name, ``memory``: the bytes behind those that the library writes into."""
 
-    def __init__(self, library: Library, call: Any, inputs: Any, outputs: Any, arrays: Arrays, kept: list[Any]) -> None:
-        self._library, self._kept, self.outputs = library, kept, arrays
+    def __init__(self, library: Library, call: Any, inputs: Any, outputs: Any, arrays: Arrays, memory: Arrays,
+                 kept: list[Any]) -> None:
+        self._library, self._kept, self.outputs, self.memory = library, kept, arrays, memory
         self._args = ctypes.byref(inputs), ctypes.byref(outputs), ctypes.byref(call)
         self._structs = inputs, outputs, call
         self._at = tuple(ctypes.addressof(block) for block in self._structs)
         self._run = library._function("run")
         ports = library.manifest["outputs"]
-        self._open = [(p, arrays[p["name"]].reshape(-1)) for p in ports if "shape_member" in p and not p.get("owned")]
-        self._owned = [p for p in ports if p.get("owned") or "holds" in p]
+        self._owning = bool(library.manifest.get("owning"))
+        self._copied = [p for p in ports if p.get("owned") or "holds" in p or p["dtype"] == dtypes.string.name]
+        open_ = [p for p in ports if "shape_member" in p and p not in self._copied]
+        self._open = [(p, arrays[p["name"]].reshape(-1)) for p in open_]
 
     def run(self) -> None:
         """One inference. Raises RunError when the library refuses."""
@@ -259,20 +272,21 @@ class Prepared:
             raise self._library.refusal(status)
         if self._open:
             self._cut()
-        if self._owned:
-            self._fetch()
+        if self._copied:
+            self._copy()
+        if self._owning:
+            self._library._function("release")(*self._args[1:])
 
-    def _fetch(self) -> None:
-        """Copy what the run made room for itself, and give it back."""
-        for port in self._owned:
+    def _copy(self) -> None:
+        """Strings, and what the run made room for itself, as arrays of their own."""
+        results = self._structs[1]
+        for port in self._copied:
+            name = port["name"]
             if "holds" in port:
-                self.outputs[port["name"]] = _fetch_list(self._structs[1], port)
+                self.outputs[name] = _fetch_list(results, port)
                 continue
-            shape = tuple(getattr(self._structs[1], port["shape_member"]))
-            array = np.zeros(shape, dtypes.of(port["dtype"]).numpy)
-            ctypes.memmove(array.ctypes.data, getattr(self._structs[1], port["member"]) or 0, array.nbytes)
-            self.outputs[port["name"]] = array
-        self._library._function("release")(*self._args[1:])
+            shape = tuple(getattr(results, port["shape_member"])) if "shape_member" in port else self.outputs[name].shape
+            self.outputs[name] = _copied(getattr(results, port["member"]), shape, dtypes.of(port["dtype"]))
 
     def _cut(self) -> None:
         """Show of each output as much as the run said there is."""
@@ -283,7 +297,7 @@ class Prepared:
     def time(self, runs: int) -> list[float]:
         """Seconds of each of ``runs`` inferences. Raises RunError when the library refuses."""
         runner = self._library._runner
-        if runner and not self._owned:
+        if runner and not self._owning:
             try:
                 return [ns * 1e-9 for ns in runner.time(*self._at, 0, runs)]
             except RuntimeError:
