@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""ai.onnx.ml: feature selection and encoding, in the forms that are tensors of numbers."""
+"""ai.onnx.ml: feature selection and encoding."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from aotgen.ops.builder import Builder
 from aotgen.ops.ml_scores import ML
 from aotgen.ops.registry import Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub
+from aotgen.ops.strings import by_bytes, texts
 
 
 @lowering("ArrayFeatureExtractor", domain=ML)
 def array_feature_extractor(ctx: Ctx, x: Def, indices: Def) -> Def:
     """``x[..., indices]``; a vector gives one row."""
-    if x.dtype.kind == "s":
-        raise ctx.refuse("choosing among strings", "drop that output: its index is what the model computes")
     count = indices.size
 
     def f(*i: Ix) -> E:
@@ -86,18 +85,20 @@ def imputer(ctx: Ctx, builder: Builder, x: Value) -> Value:
 def _side(ctx: Ctx, side: str) -> NDArray[Any]:
     """Keys or values as an array of their own type."""
     if ctx.has(f"{side}_tensor"):
-        table = ctx.attr_tensor(f"{side}_tensor")
-        if table.dtype.kind not in "OUS":
-            return table.reshape(-1)
+        return ctx.attr_tensor(f"{side}_tensor").reshape(-1)
+    if ctx.has(f"{side}_strings"):
+        return texts(ctx.attr_strs(f"{side}_strings"))
     for name, kind in (("int64s", np.int64), ("floats", np.float32)):
         if ctx.has(f"{side}_{name}"):
             return np.array(ctx.node.attrs[f"{side}_{name}"], kind)
-    raise ctx.refuse(f"LabelEncoder with {side} that are strings", "encode strings before the model")
+    raise ModelError(f"a LabelEncoder without {side}")
 
 
 def _default(ctx: Ctx, values: NDArray[Any]) -> Any:
     if ctx.has("default_tensor"):
         return ctx.attr_tensor("default_tensor").reshape(-1)[0]
+    if values.dtype == object:
+        return ctx.attr_str("default_string", "_Unused")
     if values.dtype.kind == "f":
         return ctx.attr_float("default_float", -0.0)
     return ctx.attr_int("default_int64", -1)
@@ -106,17 +107,39 @@ def _default(ctx: Ctx, values: NDArray[Any]) -> Any:
 @expansion("LabelEncoder", domain=ML)
 def label_encoder(ctx: Ctx, builder: Builder, x: Value) -> Value:
     """A NaN key is found by NaN; of equal keys the first counts."""
-    s = Sub(ctx, builder)
     keys, values = _side(ctx, "keys"), _side(ctx, "values")
+    return _looked_up(Sub(ctx, builder), x, keys, values, _default(ctx, values))
+
+
+def _looked_up(s: Sub, x: Value, keys: NDArray[Any], values: NDArray[Any], default: Any) -> Value:
+    """``values`` in place of ``keys``, ``default`` in place of anything else."""
     if len(keys) != len(values) or not len(keys):
         raise ModelError(f"{len(keys)} keys for {len(values)} values")
     if dtypes.of(keys.dtype) is not x.dtype:
         raise ModelError(f"keys of {keys.dtype} for labels of {x.dtype}")
-    unique, first = np.unique(keys, return_index=True)  # sorted, NaN last
-    table = builder.constant(unique, "keys")
-    ordered = np.append(values[first], np.asarray(_default(ctx, values), values.dtype))
+    unique, first = _sorted_keys(keys)
+    table = s.builder.constant(unique, "keys")
+    ordered = np.append(values[first], np.asarray(default, values.dtype))
     place = s("KeyIndex", x, table, domain="aotgen", nan=int(unique.dtype.kind == "f" and bool(np.isnan(unique[-1]))))
-    return s("Gather", builder.constant(ordered, "values"), place, axis=0)  # type: ignore[no-any-return]
+    return s("Gather", s.builder.constant(ordered, "values"), place, axis=0)  # type: ignore[no-any-return]
+
+
+def _sorted_keys(keys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The distinct keys in order (NaN last, strings by their bytes), and where each occurs first."""
+    if keys.dtype != object:
+        return np.unique(keys, return_index=True)
+    first = {key: k for k, key in reversed(list(enumerate(keys)))}
+    unique = by_bytes(list(first))
+    return texts(unique), np.array([first[key] for key in unique], np.int64)
+
+
+@expansion("CategoryMapper", domain=ML)
+def category_mapper(ctx: Ctx, builder: Builder, x: Value) -> Value:
+    """Strings to integers, or integers to strings."""
+    sides = texts(ctx.attr_strs("cats_strings")), np.array(ctx.attr_ints("cats_int64s"), np.int64)
+    if x.dtype is dtypes.string:
+        return _looked_up(Sub(ctx, builder), x, *sides, ctx.attr_int("default_int64", -1))
+    return _looked_up(Sub(ctx, builder), x, *sides[::-1], ctx.attr_str("default_string", "_Unused"))
 
 
 @lowering("KeyIndex", domain="aotgen")
@@ -158,11 +181,10 @@ def one_hot_encoder(ctx: Ctx, builder: Builder, x: Value) -> Value:
     """f32 ``[..., categories]``; an unknown category is all zeros (``zeros`` 0 makes it an error in the standard, which a
     compiled model cannot raise)."""
     s = Sub(ctx, builder)
-    if x.dtype.kind == "s" or not ctx.has("cats_int64s"):
-        raise ctx.refuse("OneHotEncoder of strings", "encode strings before the model")
-    cats = builder.constant(np.array(ctx.attr_ints("cats_int64s"), np.int64), "categories")
-    wide = s.reshape(s.cast(x, dtypes.i64), [*x.shape, 1])
-    return s.cast(s("Equal", wide, cats), dtypes.f32)
+    known = texts(ctx.attr_strs("cats_strings", [])) if x.dtype is dtypes.string else np.array(
+        ctx.attr_ints("cats_int64s", []), np.int64)
+    x = x if x.dtype is dtypes.string else s.cast(x, dtypes.i64)
+    return s.cast(s("Equal", s.reshape(x, [*x.shape, 1]), builder.constant(known, "categories")), dtypes.f32)
 
 
 @expansion("ZipMap", domain=ML)
@@ -176,12 +198,18 @@ def zip_map(ctx: Ctx, builder: Builder, x: Value) -> Value:
 
 @expansion("TfIdfVectorizer")
 def tf_idf_vectorizer(ctx: Ctx, builder: Builder, x: Value) -> Value:
-    """Counts of known n-grams of integers (skips allowed between their items), weighted. x: ``[C]`` or ``[N, C]``."""
+    """Counts of known n-grams (skips allowed between their items), weighted. x: integers or strings, ``[C]`` or ``[N, C]``.
+    Strings stand for their places among those of the pool."""
     s = Sub(ctx, builder)
-    if not ctx.has("pool_int64s") or x.dtype.kind == "s":
-        raise ctx.refuse("TfIdfVectorizer of strings", "map tokens to integers before the model")
     low, high, skips = (ctx.attr_int(n) for n in ("min_gram_length", "max_gram_length", "max_skip_count"))
-    pool, starts = ctx.attr_ints("pool_int64s"), [*ctx.attr_ints("ngram_counts"), len(ctx.attr_ints("pool_int64s"))]
+    pool = ctx.attr_ints("pool_int64s", [])
+    if x.dtype is dtypes.string:
+        tokens = ctx.attr_strs("pool_strings")
+        known = by_bytes(tokens)
+        place = {t: k for k, t in enumerate(known)}
+        pool = [place[t] for t in tokens]
+        x = s("KeyIndex", x, builder.constant(texts(known), "tokens"), domain="aotgen")
+    starts = [*ctx.attr_ints("ngram_counts"), len(pool)]
     columns, mode = ctx.attr_ints("ngram_indexes"), ctx.attr_str("mode")
     rows = s.cast(x if len(x.shape) == 2 else s.reshape(x, [1, x.shape[0]]), dtypes.i64)
     width, gram = max(columns) + 1, 0

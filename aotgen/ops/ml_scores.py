@@ -17,6 +17,7 @@ from aotgen.ir.expr import E, fn, select
 from aotgen.ir.graph import Value
 from aotgen.ops.registry import Ctx, lowering
 from aotgen.ops.shorthand import Sub
+from aotgen.ops.strings import texts
 
 ML = "ai.onnx.ml"
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")  # in the order of TreeEnsemble's enum
@@ -90,19 +91,20 @@ def probit(ctx: Ctx, x: Def) -> Def:
     return compute(x.shape, f, x.dtype)
 
 
-def labels_of(ctx: Ctx, attribute: str) -> list[int]:
-    """The integer class labels; string labels only where nobody asks for them (then their positions)."""
-    strings = ctx.attr_strs("classlabels_strings", [])
-    if strings and ctx.wants(0):
-        raise ctx.refuse("class labels that are strings", "drop that output, or export the model with integer labels")
-    return list(range(len(strings))) if strings else ctx.attr_ints(attribute, [])
+Labels = list[int] | list[str]
 
 
-def picked(s: Sub, labels: list[int], at: Value) -> Value:
-    """``labels[at]`` as i64 ``[N]``; at: i64 ``[N]``."""
+def labels_of(ctx: Ctx, attribute: str) -> Labels:
+    """The class labels: strings where there are any, else integers."""
+    return ctx.attr_strs("classlabels_strings", []) or ctx.attr_ints(attribute, [])
+
+
+def picked(s: Sub, labels: Labels, at: Value) -> Value:
+    """``labels[at]`` as i64 or strings ``[N]``; at: i64 ``[N]``."""
     if labels == list(range(len(labels))):
         return at
-    return s("Gather", s.builder.constant(np.array(labels, np.int64), "labels"), at, axis=0)  # type: ignore[no-any-return]
+    table = texts([*map(str, labels)]) if isinstance(labels[0], str) else np.array(labels, np.int64)
+    return s("Gather", s.builder.constant(table, "labels"), at, axis=0)  # type: ignore[no-any-return]
 
 
 def best(s: Sub, scores: Value) -> Value:

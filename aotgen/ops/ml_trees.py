@@ -28,6 +28,7 @@ from aotgen.ops.builder import Builder
 from aotgen.ops.ml_scores import (
     ML,
     TRANSFORMS,
+    Labels,
     above,
     best,
     labels_of,
@@ -326,27 +327,33 @@ def tree_ensemble_classifier(ctx: Ctx, builder: Builder, x: Value) -> tuple[Valu
     scores = s.cast(scores, dtypes.f32)
     base = _numbers(ctx, "base_values")
     if len(labels) <= 2:
-        return _binary(ctx, s, scores, forest, labels, base, name)
+        return _binary(ctx, s, scores, seen, forest, labels, base, name)
     if any(base):
         scores, seen = s("Add", scores, builder.constant(np.array(base, np.float32), "base")), None
     judged = scores if seen is None else s("Where", seen, scores, s.scalar(float("-inf"), dtypes.f32))
     return s.asked(picked(s, labels, best(s, judged)), transformed(s, scores, name))
 
 
-def _binary(ctx: Ctx, s: Sub, scores: Value, f: Forest, labels: list[int], base: list[float],
+def _binary(ctx: Ctx, s: Sub, scores: Value, seen: Value | None, f: Forest, labels: Labels, base: list[float],
             name: str) -> tuple[Value | None, ...]:
     """One or two classes, by onnxruntime's rules: with weights for one class only, that class is the positive one, whose
-    threshold is 0.5 if no weight is negative and 0 otherwise; with weights for both, the label is 1 or 0."""
+    threshold is 0.5 if no weight is negative and 0 otherwise; with weights for both, or of one class, an integer label is
+    1 or 0 whatever the labels are."""
     given = [bool(f.present[:, c].any()) for c in range(len(labels))]
     positive = not bool((f.weights < 0).any())
     limit = 0.5 if positive else 0.0
     if len(base) > 1:
         raise ctx.refuse("a tree classifier of two classes with two base values", "onnxruntime ignores or mixes them")
     if len(labels) == 1:
+        if isinstance(labels[0], str):
+            raise ctx.refuse("a tree classifier of a single class that is a string", "export it with integer labels")
         score = _based(s, scores, None, base)
         return s.asked(above(s, score, 0.0), transformed(s, score, name))
     if all(given):
-        label = above(s, s.slice(scores, 1, 1, 2), 0.0)
+        judged = s.slice(scores, 1, 1, 2)
+        if seen is not None:  # where no leaf spoke for the second class the first one's score decides
+            judged = s("Where", s.slice(seen, 1, 1, 2), judged, s.slice(scores, 1, 0, 1))
+        label = picked(s, labels if isinstance(labels[0], str) else [0, 1], above(s, judged, 0.0))
         return s.asked(label, transformed(s, _based(s, scores, None, [*base, 0.0] if base else []), name))
     if given[1]:
         label = picked(s, labels, above(s, s.slice(scores, 1, 1, 2), limit))

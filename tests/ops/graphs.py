@@ -66,21 +66,21 @@ def run(op: str, inputs: Arrays, *, n: int = 1, const: Sequence[int] = (), domai
 
 
 def model(op: str, inputs: Arrays, n: int, domain: str, opset: int, names: Sequence[str],
-          attrs: dict[str, Any]) -> onnx.ModelProto:
+          attrs: dict[str, Any], version: int = 1) -> onnx.ModelProto:
     outs = list(names) or [f"out{k}" for k in range(n)]
     node = helper.make_node(op, ["" if a is None else f"in{k}" for k, a in enumerate(inputs)], outs, domain=domain, **attrs)
     g = helper.make_graph(
         [node], "g", [helper.make_tensor_value_info(f"in{k}", helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
                       for k, a in enumerate(inputs) if a is not None],
         [helper.make_empty_tensor_value_info(o) for o in outs if o])
-    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, version)] if domain else [])
     return helper.make_model(g, opset_imports=opsets, ir_version=10)
 
 
 def expect(op: str, inputs: Arrays, *, n: int = 1, domain: str = "", opset: int = 22, by: str = "ort",
-           names: Sequence[str] = (), **attrs: Any) -> list[np.ndarray]:
-    """The same node by onnxruntime (``ort``) or the package's reference (``ref``)."""
-    m = model(op, inputs, n, domain, opset, names, attrs)
+           names: Sequence[str] = (), version: int = 1, **attrs: Any) -> list[np.ndarray]:
+    """The same node by onnxruntime (``ort``) or the package's reference (``ref``). ``version``: of ``domain``."""
+    m = model(op, inputs, n, domain, opset, names, attrs, version)
     feeds = {f"in{k}": a for k, a in enumerate(inputs) if a is not None}
     if by == "ref":
         return [np.asarray(a) for a in ReferenceEvaluator(m).run(None, feeds)]
