@@ -48,8 +48,10 @@ def bench(folder: Path, model: Path | None, feeds: Mapping[str, Array], *, threa
     round. Raises AotgenError when a measuring process fails."""
     with tempfile.TemporaryDirectory(prefix="aotgen-bench-") as scratch:
         stored = Path(scratch) / "inputs.npz"
-        np.savez(stored, **feeds)  # type: ignore[arg-type]
-        outputs = [port["name"] for port in read_manifest(folder)["outputs"]]
+        np.savez(stored, **{k: a.astype(str) if a.dtype == object else a for k, a in feeds.items()})  # type: ignore[arg-type]
+        manifest = read_manifest(folder)
+        outputs = [port["name"] for port in manifest["outputs"]]
+        strings = any(port["dtype"] == dtypes.string.name for port in (*manifest["inputs"], *manifest["outputs"]))
         types = {k: dtypes.of(a.dtype).name for k, a in feeds.items()}
         common = {"inputs": str(stored), "types": types, "dims": dict(dims or {}), "seconds": seconds}
         rows = []
@@ -57,7 +59,7 @@ def bench(folder: Path, model: Path | None, feeds: Mapping[str, Array], *, threa
             jobs = {OURS: {**common, "kind": OURS, "path": str(folder.resolve()), "threads": n, "cpus": cpus(n)}}
             if model is not None:
                 jobs[PEER] = {**jobs[OURS], "kind": PEER, "path": str(model.resolve()), "outputs": outputs,
-                              "library": str(find_library() or "")}
+                              "library": "" if strings else str(find_library() or "")}
             rows.append(_row(n, jobs, rounds, Path(scratch), progress))
         return rows
 

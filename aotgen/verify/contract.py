@@ -128,7 +128,8 @@ def _exact(name: str, actual: Array, found: Mapping[str, Array]) -> Finding:
 
 def _finding(name: str, a: Array, ok: bool, error: float, allowed: float, ort: float | None, against: str,
              why: str) -> Finding:
-    return Finding(name, a.dtype.name, tuple(map(int, a.shape)), ok, error, allowed, ort, against, why)
+    dtype = "string" if a.dtype == object else a.dtype.name
+    return Finding(name, dtype, tuple(map(int, a.shape)), ok, error, allowed, ort, against, why)
 
 
 def _silent(actual: Array) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Inputs to verify and time with: seeded, of the right type, and in a range the model can digest.
 
-Floats are standard normal. What an integer input may be follows from what reads it: an index stays below the extent it
+Floats are standard normal. A string is one of the words that its readers compare it with, or one of ours; where they make
+numbers of it, a number. What an integer input may be follows from what reads it: an index stays below the extent it
 indexes, a mask is 0 or 1, a sequence length is at least 1, a value compared with constants is one of them.
 """
 
@@ -52,16 +53,19 @@ class Bounds:
 def seeded(graph: Graph, seed: int = 0, dims: Mapping[str, int] | None = None) -> dict[str, Array]:
     """Inputs of ``graph`` by name. ``dims``: values of its open dims. The same seed gives the same arrays; an input's
     contents do not depend on the other inputs. Raises UsageError for a dim without a value, UnsupportedError for inputs
-    nobody can invent (strings, sequences)."""
+    nobody can invent (sequences)."""
     readers = _readers(graph)
     constants = _constants(graph)
     out = {}
     for v in graph.inputs:
-        if not isinstance(v.type, TensorType) or v.dtype.kind in "sc":
+        if not isinstance(v.type, TensorType) or v.dtype.kind == "c":
             raise UnsupportedError(f"no contents can be invented for a {v.type}", node=v.name,
                                    hint="give them with --inputs file.npz")
         shape = tuple(extent(d, dims or {}) for d in v.shape)
         rng = np.random.default_rng([seed, zlib.crc32(v.name.encode())])
+        if v.dtype.kind == "s":
+            out[v.name] = rng.choice(np.array(_words(v, readers, constants), object), shape)
+            continue
         whole = _whole(v, shape, readers, dims or {}, rng)
         out[v.name] = whole.astype(v.dtype.numpy) if whole is not None else _contents(
             rng, v.dtype, shape, partial(_bounds, v, readers, constants, dims or {}))
@@ -205,6 +209,34 @@ WHOLE: dict[tuple[str, int], Whole] = {
     ("ExpandExtents", 1): _same_extents,
     ("ResizeExtents", 1): _image_scales,
 }
+
+# ------------------------------------------------------------------------------------------------- words
+
+WORDS = ("", "a", "word", "Another WORD", " two  spaces\t", "x,y,,z", "é\u0301tude", "ΑΣ", "日本語", "\U0001f600!", "name@example.com")
+NUMBERS = ("0", "-1", "7", "42", "3.25", "-1e-3", "100000")
+ENOUGH = 32  # words of a vocabulary
+
+
+def _words(v: Value, readers: Mapping[Value, list[Reader]], constants: Mapping[Value, Constant]) -> list[str]:
+    """What strings ``v`` may hold: those its readers know, and others."""
+    found: list[str] = []
+    seen, todo = {v}, [v]
+    while todo:
+        for node, k in readers.get(todo.pop(), ()):
+            if node.op == "Cast":
+                return list(NUMBERS)
+            known = [constants[u].load() for u in node.inputs if u in constants and u is not None and u.dtype.kind == "s"]
+            found += [str(t) for a in known for t in a.ravel()[:ENOUGH]]
+            further = (*node.outputs, *_into_body(node, k))
+            fresh = [u for u in further if u is not None and u not in seen and _holds_strings(u)]
+            seen.update(fresh)
+            todo.extend(fresh)
+    return [*dict.fromkeys(found), *WORDS]
+
+
+def _holds_strings(v: Value) -> bool:
+    return isinstance(v.type, TensorType) and v.dtype.kind == "s"
+
 
 # ------------------------------------------------------------------------------------------------- integer ranges
 

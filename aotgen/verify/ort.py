@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,22 @@ def session(model: str | Path | onnx.ModelProto, threads: int = 1, optimise: boo
 
 
 def run(model: str | Path | onnx.ModelProto, feeds: Mapping[str, Array], optimise: bool = True) -> dict[str, Array]:
-    """Outputs by name, on one thread, bfloat16 and its kin as their ml_dtypes. Raises what onnxruntime raises."""
+    """Outputs by name, on one thread, bfloat16 and its kin as their ml_dtypes, the maps of a ZipMap as its scores ``[N,
+    classes]``. Raises what onnxruntime raises."""
     made = session(model, optimise=optimise)
     names = [o.name for o in made.get_outputs()]
     wanted = {i.name for i in made.get_inputs()}
     values = made.run(names, {k: a for k, a in feeds.items() if k in wanted})
-    return {k: np.asarray(v) for k, v in zip(names, values, strict=True)}
+    labels = _labels(model) if any(isinstance(v, list) for v in values) else {}
+    return {k: np.array([[row[key] for key in labels[k]] for row in v], np.float32) if k in labels else np.asarray(v)
+            for k, v in zip(names, values, strict=True)}
+
+
+def _labels(model: str | Path | onnx.ModelProto) -> dict[str, Sequence[Any]]:
+    """The keys of every ZipMap in the order of its columns, by its output's name."""
+    proto = model if isinstance(model, onnx.ModelProto) else onnx.load(str(model), load_external_data=False)
+    out: dict[str, Sequence[Any]] = {}
+    for node in proto.graph.node:
+        for a in node.attribute if node.op_type == "ZipMap" else ():
+            out[node.output[0]] = [s.decode() for s in a.strings] or list(a.ints)
+    return out

@@ -77,7 +77,7 @@ def _place(model: str | Path | onnx.ModelProto, feeds: Mapping[str, Array]) -> P
     for name in sorted(feeds):
         a = np.ascontiguousarray(feeds[name])
         digest.update(f"{name} {a.dtype} {a.shape}\0".encode())
-        digest.update(a.view(np.uint8).data if a.size else b"")
+        digest.update(repr(a.tolist()).encode() if a.dtype == object else a.view(np.uint8).data if a.size else b"")
     key = digest.hexdigest()
     return base / "truth" / key[:2] / f"{key}.npz"
 

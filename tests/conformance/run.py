@@ -30,6 +30,7 @@ from onnx.backend.test.runner import Runner
 
 from aotgen.core.errors import ToolchainError, UnsupportedError
 from aotgen.core.options import CompileOptions
+from aotgen.ir.graph import fingerprint
 from aotgen.many import Made, compile_many
 from aotgen.toolchain import Library
 from tests.conformance import cases, changed, sanitize
@@ -172,17 +173,17 @@ def run_case(case: Case, load: Any, threads: Sequence[int] = THREADS) -> Outcome
     return Outcome(case.name, PASS)
 
 
-def contents(value: Any) -> list[bytes]:
-    """The bytes of a tensor, of every tensor of a sequence, of nothing."""
-    return [np.asarray(a).tobytes() for a in ([] if value is None else value if isinstance(value, list) else [value])]
+def contents(value: Any) -> list[Any]:
+    """What is in a tensor, in every tensor of a sequence, in nothing."""
+    return [fingerprint(np.asarray(a)) for a in ([] if value is None else value if isinstance(value, list) else [value])]
 
 
 def poisoned_run(library: Library, feeds: dict[str, Any], threads: int) -> dict[str, Any]:
     """One inference on a workspace and outputs whose every byte is 0xFF."""
     prepared = library.prepare(feeds, threads=threads)
     library._workspace.fill(0xFF)
-    for output in (o for o in prepared.outputs.values() if isinstance(o, np.ndarray)):
-        output.reshape(-1).view(np.uint8).fill(0xFF)
+    for block in prepared.memory.values():
+        block.fill(0xFF)
     prepared.run()
     return dict(prepared.outputs)
 

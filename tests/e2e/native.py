@@ -2,7 +2,8 @@
 """A C++ program around a generated library, compiled together with its sources: for sanitizers and for counting allocations.
 
 The program keeps every input and output in a heap block of exactly its size, poisons workspace and outputs with 0xFF bytes
-(NaN as floats), runs, and writes the outputs.
+(NaN as floats), runs, and writes the outputs. A string is kept in a block of its own; in files it is 8 bytes of size, then
+the bytes.
 """
 
 from __future__ import annotations
@@ -56,6 +57,35 @@ static void* load(int port, size_t size) {
   return data;
 }
 
+#ifdef AOTGEN_STRING
+static aotgen_string* load_strings(int port, size_t size) {
+  aotgen_string* data = static_cast<aotgen_string*>(malloc(size));
+  FILE* f = fopen(paths[port], "rb");
+  if (f == nullptr) exit(2);
+  for (size_t k = 0; k < size / sizeof *data; ++k) {
+    if (fread(&data[k].size, 1, 8, f) != 8) exit(2);
+    char* bytes = static_cast<char*>(malloc(data[k].size));
+    if (fread(bytes, 1, data[k].size, f) != data[k].size) exit(2);
+    data[k].data = bytes;
+  }
+  fclose(f);
+  return data;
+}
+
+static void free_strings(const aotgen_string* data, size_t size) {
+  for (size_t k = 0; k < size / sizeof *data; ++k) free(const_cast<char*>(data[k].data));
+  free(const_cast<aotgen_string*>(data));
+}
+
+[[maybe_unused]] static void put(FILE* f, const aotgen_string* data, size_t size) {
+  for (size_t k = 0; k < size / sizeof *data; ++k) {
+    fwrite(&data[k].size, 1, 8, f);
+    if (data[k].size > 0) fwrite(data[k].data, 1, data[k].size, f);
+  }
+}
+#endif
+[[maybe_unused]] static void put(FILE* f, const void* data, size_t size) { fwrite(data, 1, size, f); }
+
 static void* poisoned(size_t size, int wanted) {
   void* data = wanted != 0 ? aligned_alloc(64, size) : malloc(size);
   memset(data, 0xff, size);
@@ -88,8 +118,11 @@ PORTS
     }
 #endif
     memset(call.workspace, 0xff, call.workspace_size);
+    if (k + 1 < rounds) { RELEASE }
   }
 STORE
+  RELEASE
+LAST
   free(call.workspace);
   return nullptr;
 }
@@ -111,20 +144,27 @@ int main(int argc, char** argv) {
 
 def program(manifest: Mapping[str, Any], dims: Mapping[str, int], expected: int) -> str:
     """The text of ``main`` for a library; arguments: threads, rounds, callers, then a path for each input and output."""
-    ports, store, at = [], [], 0
+    ports, store, last, at = [], [], [], 0
     for n, p in enumerate(manifest["inputs"]):
-        ports.append(f"in.{p['member']} = static_cast<decltype(in.{p['member']})>(load({at}, NAME_input_bound(&call, {n})));")
-        store.append(f"free(const_cast<void*>(static_cast<const void*>(in.{p['member']})));")
+        member, size = f"in.{p['member']}", f"NAME_input_bound(&call, {n})"
+        strings = p["dtype"] == "string"
+        ports.append(f"{member} = static_cast<decltype({member})>({'load_strings' if strings else 'load'}({at}, {size}));")
+        last.append(f"free_strings({member}, {size});" if strings else f"free(const_cast<void*>(static_cast<const void*>({member})));")
         at += 1
     for n, p in enumerate(manifest["outputs"]):
         member, size = f"out.{p['member']}", f"NAME_output_bound(&call, {n})"
-        ports.append(f"{member} = static_cast<decltype({member})>(poisoned({size}, 0));")
-        store.append(f'if (first) {{ FILE* f = fopen(paths[{at}], "wb"); fwrite({member}, 1, {size}, f); fclose(f); }}')
-        store.append(f"free({member});")
+        if "shape_member" in p:
+            size = " * ".join([f"sizeof *{member}", *(f"out.{p['shape_member']}[{k}]" for k in range(len(p["shape"])))])
+        if not p.get("owned"):
+            ports.append(f"{member} = static_cast<decltype({member})>(poisoned(NAME_output_bound(&call, {n}), 0));")
+            last.append(f"free({member});")
+        store.append(f'if (first && EXPECTED == 0) {{ FILE* f = fopen(paths[{at}], "wb"); put(f, {member}, {size}); fclose(f); }}')
         at += 1
     members = {d["name"]: d["member"] for d in manifest["dims"]}
     text = _MAIN.replace("DIMS", "\n".join(f"  call.dims.{members[k]} = {v};" for k, v in dims.items()))
     text = text.replace("PORTS", "\n".join(f"  {x}" for x in ports)).replace("STORE", "\n".join(f"  {x}" for x in store))
+    text = text.replace("LAST", "\n".join(f"  {x}" for x in last))
+    text = text.replace("RELEASE", "NAME_release(&out, &call);" if manifest["owning"] else "")
     return text.replace("EXPECTED", str(expected)).replace("NAME", manifest["name"])
 
 
@@ -162,13 +202,34 @@ def run(
     paths = []
     for n, p in enumerate(manifest["inputs"]):
         paths.append(at / f"in{n}.bin")
-        paths[-1].write_bytes(np.ascontiguousarray(inputs[p["name"]]).tobytes())
+        paths[-1].write_bytes(packed(inputs[p["name"]]))
     results = [at / f"out{n}.bin" for n in range(len(manifest["outputs"]))]
     _run([str(exe), str(threads), str(rounds), str(callers), *map(str, [*paths, *results])])
     return {
-        p["name"]: np.frombuffer(r.read_bytes(), dtypes.of(p["dtype"]).numpy).reshape(shapes[p["name"]])
+        p["name"]: unpacked(r.read_bytes(), dtypes.of(p["dtype"])).reshape(shapes[p["name"]])
         for p, r in zip(manifest["outputs"], results, strict=True)
+        if r.exists()
     }
+
+
+def packed(array: np.ndarray) -> bytes:
+    """The contents of a file that the program reads."""
+    if array.dtype != object:
+        return np.ascontiguousarray(array).tobytes()
+    texts = [dtypes.encode(t) for t in array.ravel()]
+    return b"".join(len(t).to_bytes(8, "little") + t for t in texts)
+
+
+def unpacked(data: bytes, dtype: dtypes.DType) -> np.ndarray:
+    """The elements in a file that the program wrote."""
+    if dtype is not dtypes.string:
+        return np.frombuffer(data, dtype.numpy)
+    out, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        out.append(dtypes.decode(data[at + 8 : at + 8 + size]))
+        at += 8 + size
+    return np.array(out, object)
 
 
 def _run(command: Sequence[str]) -> None:

@@ -200,7 +200,6 @@ def test_report() -> None:
     assert not report.problems
 
 
-NOT_YET = {"squeezenet_11_zipmap": "string"}  # must shrink
 MODELS = sorted(p.parent.name for p in SHARED.glob("*/model.onnx"))
 
 
@@ -211,17 +210,14 @@ def test_real_model_imports_and_passes_run(name: str) -> None:
     options = CompileOptions(input_shapes=tuple((k, tuple(inputs[k].shape)) for k in inputs.files))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name in NOT_YET and (problems := inspect(SHARED / name / "model.onnx").problems):
-            assert all(NOT_YET[name] in str(p) for p in problems)
-            return
         g = load_graph(SHARED / name / "model.onnx", options)
     verify(g)
     after = pipeline.optimise(g, options)  # verifies after each pass
-    assert sorted(v.name for v in after.outputs) == sorted(outputs.files)
+    assert {v.name for v in after.outputs} >= set(outputs.files)  # stored are tensors only
     for v in after.outputs:
-        if isinstance(getattr(v.type, "shape", None), tuple) and all(isinstance(d, int) for d in v.shape):
+        if v.name in outputs.files and isinstance(getattr(v.type, "shape", None), tuple) and all(isinstance(d, int) for d in v.shape):
             assert v.shape == outputs[v.name].shape
-            assert v.dtype.numpy == outputs[v.name].dtype
+            assert v.dtype.numpy == outputs[v.name].dtype or (v.dtype.kind, outputs[v.name].dtype.kind) == ("s", "U")
 
 
 @pytest.mark.skipif("ort_gpt2_past_tiny" not in MODELS, reason="no shared models")

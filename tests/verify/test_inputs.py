@@ -127,3 +127,14 @@ def test_shapes_and_scales_fit_what_they_are_for() -> None:
     assert drawn["s"].dtype == np.int32 and drawn["s"].prod() == 2 * 3 * 4 * 4
     assert drawn["e"].tolist() == [1, 2, 3, 4, 4]
     assert drawn["t"][:2].tolist() == [1, 1] and (drawn["t"] > 0).all()
+
+
+def test_strings_are_words_their_readers_know() -> None:
+    text = """g (string[64] x, string[64] y, string[64] z) => (bool[64] e, float[64] f, string[64] s) <string one = {"only here"}> {
+        u = Identity(x) e = Equal(u, one) f = Cast<to = 1>(y) s = StringConcat(z, z) }"""
+    assert "only here" in contents(text, "x")
+    assert all(float(t) == float(t) for t in contents(text, "y"))
+    found = set(contents(text, "z"))
+    assert "" in found
+    assert any(not t.isascii() for t in found)
+    assert "only here" not in found
