@@ -82,6 +82,8 @@ TABLE: tuple[DType, ...] = (
     _row("f8e8m0", 24, ml_dtypes.float8_e8m0fnu, 8, "f", "f32", "uint8_t"),
     _row("u2", 25, ml_dtypes.uint2, 2, "u", "i32", "uint8_t"),
     _row("i2", 26, ml_dtypes.int2, 2, "i", "i32", "int8_t"),
+    _row("f6e2m3", 27, ml_dtypes.float6_e2m3fn, 6, "f", "f32", "uint8_t"),
+    _row("f6e3m2", 28, ml_dtypes.float6_e3m2fn, 6, "f", "f32", "uint8_t"),
 )
 
 BY_NAME: dict[str, DType] = {row.name: row for row in TABLE}

@@ -172,7 +172,16 @@ COMPUTE_CTYPE = {
     "bool": "bool",
 }
 _HALVES = {"f16": ("h2f", "f2h", "d2h"), "bf16": ("bf2f", "f2bf", "d2bf")}
-_SMALL = {"f8e4m3fn": "E4M3FN", "f8e5m2": "E5M2", "f8e4m3fnuz": "E4M3FNUZ", "f8e5m2fnuz": "E5M2FNUZ", "f4e2m1": "E2M1"}
+_SMALL = {
+    "f8e4m3fn": "E4M3FN",
+    "f8e5m2": "E5M2",
+    "f8e4m3fnuz": "E4M3FNUZ",
+    "f8e5m2fnuz": "E5M2FNUZ",
+    "f8e8m0": "E8M0",
+    "f6e2m3": "E2M3",
+    "f6e3m2": "E3M2",
+    "f4e2m1": "E2M1",
+}
 _HALVES |= {name: (f"load_f8<{f}>", f"store_f8<{f}>", f"store_f8<{f}>") for name, f in _SMALL.items()}
 
 
@@ -186,7 +195,7 @@ class CFamily:
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""
-        if dtype.kind in "sc" or dtype.name == "f8e8m0":
+        if dtype.kind in "sc":
             raise UnsupportedError(
                 f"elements of type {dtype} inside a loop nest",
                 hint="cast to a supported type at the model's boundary",

@@ -16,9 +16,10 @@ import select
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,19 @@ def options_of(mode: str) -> CompileOptions:
 def run_cases(names: Sequence[str], mode: str, jobs: int = 1) -> dict[str, Outcome]:
     """Run the named cases in ``mode``, ``jobs`` batches at a time."""
     cases.everything()  # before the workers are forked: they share it
-    batches = [(names[at : at + BATCH], mode) for at in range(0, len(names), BATCH)]
+    batches = [names[at : at + BATCH] for at in range(0, len(names), BATCH)]
+    return {o.case: o for o in each(partial(run_batch, mode=mode), batches, jobs)}
+
+
+def each(work: Callable[[Sequence[str]], list[Outcome]], batches: Sequence[Sequence[str]], jobs: int) -> list[Outcome]:
+    """What ``work`` says of every batch, ``jobs`` at a time."""
     if jobs == 1:
-        return {o.case: o for batch in batches for o in run_batch(*batch)}
-    out: dict[str, Outcome] = {}
+        return [o for batch in batches for o in work(batch)]
+    out: list[Outcome] = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        for outcomes in pool.map(run_batch, *zip(*batches)):
-            out |= {o.case: o for o in outcomes}
-            print(f"{len(out)}/{len(names)} {dict(Counter(o.how for o in out.values()))}", file=sys.stderr, flush=True)
+        for outcomes in pool.map(work, batches):
+            out += outcomes
+            print(f"{len(out)} {dict(Counter(o.how for o in out))}", file=sys.stderr, flush=True)
     return out
 
 
@@ -73,11 +79,11 @@ def run_batch(names: Sequence[str], mode: str) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
         models = {name: cases.built(table[name], mode) for name in names}
         many = compile_many(models, Path(scratch), options_of(mode), group=BATCH, jobs=1)
-        out = [Outcome(name, *_told(error)) for name, error in many.failed.items()]
-        return [*out, *_guarded([(table[name], many.made[name]) for name in names if name in many.made])]
+        out = [Outcome(name, *told(error)) for name, error in many.failed.items()]
+        return [*out, *guarded([(table[name], many.made[name]) for name in names if name in many.made], run_case)]
 
 
-def _told(error: Exception) -> tuple[str, str]:
+def told(error: Exception) -> tuple[str, str]:
     how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
     lines = str(error).strip().splitlines() or [""]
     if how == COMPILER:
@@ -86,31 +92,31 @@ def _told(error: Exception) -> tuple[str, str]:
     return how, f"{kind}{lines[0]}"[:300]
 
 
-def _guarded(work: list[tuple[Case, Made]]) -> Iterator[Outcome]:
-    """Run ``work`` in children; each time one dies or falls silent, the case it was at has crashed."""
+def guarded(work: list[tuple[Any, Made]], run: Callable[[Any, Any], Outcome]) -> Iterator[Outcome]:
+    """Run ``work``, cases with what they compiled to, in children; each time one dies or falls silent, the case it was at has crashed."""
     while work:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            _work(work, writer)
+            _work(work, run, writer)
         os.close(writer)
-        told = list(_lines(reader))
+        said = list(_lines(reader))
         os.close(reader)
         os.kill(child, 9)
         _, status = os.waitpid(child, 0)
-        yield from told
-        if len(told) < len(work):
+        yield from said
+        if len(said) < len(work):
             signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            yield Outcome(work[len(told)][0].name, CRASH, f"signal {signal}" if signal != 9 else "no answer")
-        work = work[len(told) + 1 :]
+            yield Outcome(work[len(said)][0].name, CRASH, f"signal {signal}" if signal != 9 else "no answer")
+        work = work[len(said) + 1 :]
 
 
-def _work(work: list[tuple[Case, Made]], writer: int) -> None:
+def _work(work: list[tuple[Any, Made]], run: Callable[[Any, Any], Outcome], writer: int) -> None:
     """The child: never returns."""
     try:
         for case, made in work:
-            outcome = run_case(case, made.load)
+            outcome = run(case, made.load)
             os.write(writer, json.dumps(asdict(outcome)).encode() + b"\n")
     finally:
         os._exit(0)

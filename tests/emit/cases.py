@@ -358,7 +358,7 @@ def everything() -> dict[str, Case]:
         out[f"half_{t}"] = halves(t)
     for t in (dtypes.u8, dtypes.i8):
         out[f"quantise_{t}"] = quantise(t)
-    for name in ("f8e4m3fn", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f4e2m1"):
+    for name in ("f8e4m3fn", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f8e8m0", "f6e2m3", "f6e3m2", "f4e2m1"):
         out[f"small_{name}"] = small_floats(name)
     for axis in (0, 1):
         out[f"cumsum_{axis}"] = cumsum(axis)
