@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aotgen.core import dtypes
+from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
@@ -25,6 +26,7 @@ from aotgen.ir.expr import E
 from aotgen.ir.graph import Value
 from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
+from aotgen.ops.quantize import saturated
 from aotgen.ops.registry import Ctx, expansion, lowering
 from aotgen.ops.shorthand import Sub
 
@@ -162,7 +164,7 @@ def resize(ctx: Ctx, builder: Builder, x: Value, roi: Value | None = None, scale
         return s("Identity", x)  # type: ignore[no-any-return]
     if not all(isinstance(a.size, int) and isinstance(a.out, int) for a in axes):
         return _open(ctx, s, x, axes, modes)
-    kind = dtypes.f64 if x.dtype is dtypes.f64 else dtypes.f32
+    kind = _weight_type(x.dtype)
     plans: list[int] = []  # per axis: axis, out, p, r, q, taps, masked (p = 0: from tables)
     tables: list[Value] = []
     for a in axes:
@@ -249,7 +251,7 @@ def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
     """Resize with known maps: each planned axis in turn is read through an integer map or constant tables."""
     plans, rest = ctx.attr_ints("plans"), list(tables)
     weighted = bool(ctx.attr_int("weighted"))
-    y = x
+    y = _blended(x) if weighted else x
     for k in range(0, len(plans), 7):
         axis, out, p, r, q, taps, masked = plans[k:k + 7]
         at = rest.pop(0) if p == 0 else None
@@ -257,7 +259,34 @@ def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
         y = _resample_axis(y, axis, out, (p, r, q), taps, at, w)
         if masked:
             y = _outside(y, rest.pop(0), axis, ctx.attr_float("extrapolation"))
-    return compute(y.shape, lambda *i: y[i], x.dtype) if y.dtype is not x.dtype else y
+    return _unblended(y, x.dtype)
+
+
+def _weight_type(dtype: DType) -> DType:
+    """What elements are weighted in. A sum of weights may miss 1 by a rounding, and integers are cut off: in float64 the
+    result of equal neighbours is nudged back by far less than a step."""
+    return dtypes.f32 if dtype.is_float and dtype is not dtypes.f64 else dtypes.f64
+
+
+def _blended(x: Def) -> Def:
+    """Integers as numbers that can be weighted."""
+    kind = _weight_type(x.dtype)
+    return x if x.dtype.is_float else compute(x.shape, lambda *i: expr.cast(x[i], kind), kind)
+
+
+def _unblended(y: Def, to: DType) -> Def:
+    """Weighted sums in the type of the operator: integers are cut off toward 0 and, where cubic weights overshoot, clamped."""
+    if y.dtype is to:
+        return y
+    if not to.is_integer:
+        return compute(y.shape, lambda *i: y[i], to)
+    return compute(y.shape, lambda *i: saturated(_whole(y[i]), to), to)
+
+
+def _whole(e: E) -> E:
+    """``e`` without its fraction; within 2^-20 of an integer, that integer."""
+    near = expr.fn("rint", e)
+    return expr.select(expr.fn("abs", e - near) < 2.0**-20, near, expr.fn("trunc", e))
 
 
 def _resample_axis(x: Def, axis: int, out: int, affine: tuple[int, int, int], taps: int, at: Def | None,
@@ -308,10 +337,10 @@ def resize_open(ctx: Ctx, x: Def, outs: Def) -> Def:
     """Resize with coordinates computed in f32 (f64 for f64) where they are used. ``scales``: 0 means out/in."""
     m = Modes(ctx.attr_str("mode"), ctx.attr_str("coordinates"), ctx.attr_str("nearest"), ctx.attr_float("cubic_a"),
               False, False, 0.0)
-    y = x
+    y = _blended(x) if m.mode != "nearest" else x
     for a, out, scale in zip(ctx.attr_ints("axes"), ctx.values(1, "sizes"), ctx.attr_floats("scales"), strict=True):
         y = _open_axis(y, a, out, scale, m)
-    return compute(y.shape, lambda *i: y[i], x.dtype) if y.dtype is not x.dtype else y
+    return _unblended(y, x.dtype)
 
 
 def _open_axis(x: Def, axis: int, out: Dim, scale: float, m: Modes) -> Def:
