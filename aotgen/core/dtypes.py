@@ -17,7 +17,8 @@ import numpy as np
 class DType:
     """One row: ``name`` (ours), ``onnx`` (TensorProto enum), ``numpy``, ``bits`` in memory, ``kind``
     (``f`` float, ``i`` signed, ``u`` unsigned, ``b`` bool, ``c`` complex, ``s`` string), ``compute`` (name of the
-    type expressions use) and ``c`` (the C type of one element in memory)."""
+    type expressions use) and ``c`` (the C++ type of one element in memory). ``port``: its type in the library's C interface,
+    where a complex number is two floats."""
 
     name: str
     onnx: int
@@ -31,6 +32,10 @@ class DType:
     def bytes(self) -> int:
         """Bytes of one element; sub-byte types count one whole byte (they are stored unpacked in workspace)."""
         return max(1, self.bits // 8)
+
+    @property
+    def port(self) -> str:
+        return {"c64": "float", "c128": "double"}.get(self.name, self.c)
 
     @property
     def is_float(self) -> bool:
@@ -69,8 +74,8 @@ TABLE: tuple[DType, ...] = (
     _row("f64", 11, np.float64, 64, "f", "f64", "double"),
     _row("u32", 12, np.uint32, 32, "u", "u32", "uint32_t"),
     _row("u64", 13, np.uint64, 64, "u", "u64", "uint64_t"),
-    _row("c64", 14, np.complex64, 64, "c", "c64", "float"),
-    _row("c128", 15, np.complex128, 128, "c", "c128", "double"),
+    _row("c64", 14, np.complex64, 64, "c", "c64", "complex64"),
+    _row("c128", 15, np.complex128, 128, "c", "c128", "complex128"),
     _row("bf16", 16, ml_dtypes.bfloat16, 16, "f", "f32", "uint16_t"),
     _row("f8e4m3fn", 17, ml_dtypes.float8_e4m3fn, 8, "f", "f32", "uint8_t"),
     _row("f8e4m3fnuz", 18, ml_dtypes.float8_e4m3fnuz, 8, "f", "f32", "uint8_t"),

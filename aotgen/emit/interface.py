@@ -150,7 +150,7 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
     return PortRow(
         p.name,
         member,
-        t.dtype.c,
+        t.dtype.port,
         t.dtype.name,
         each,
         shape,

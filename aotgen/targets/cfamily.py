@@ -159,6 +159,7 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
         for u, c in (("u32", "uint32_t"), ("u64", "uint64_t"))
     },
     "bool": _BOOL,
+    **{c: {n: _FLOAT[n] for n in ("neg", "add", "sub", "mul", "eq")} for c in ("c64", "c128")},
 }
 MENTIONS_TWICE = frozenset({"isnan", "sign"})  # operations whose spelling repeats the operand: it must be a name
 
@@ -170,8 +171,11 @@ COMPUTE_CTYPE = {
     "u32": "uint32_t",
     "u64": "uint64_t",
     "bool": "bool",
+    "c64": "complex64",
+    "c128": "complex128",
 }
 _HALVES = {"f16": ("h2f", "f2h", "d2h"), "bf16": ("bf2f", "f2bf", "d2bf")}
+_PARTS = {"c64": "f32", "c128": "f64"}
 _SMALL = {
     "f8e4m3fn": "E4M3FN",
     "f8e5m2": "E5M2",
@@ -195,7 +199,7 @@ class CFamily:
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""
-        if dtype.kind in "sc":
+        if dtype.kind == "s":
             raise UnsupportedError(
                 f"elements of type {dtype} inside a loop nest",
                 hint="cast to a supported type at the model's boundary",
@@ -212,6 +216,9 @@ class CFamily:
             return _float_literal(float(value), dtype)
         if dtype == "bool":
             return Code("true" if value else "false")
+        if dtype in _PARTS:
+            parts = ", ".join(_float_literal(p, _PARTS[dtype]).text for p in (complex(value).real, complex(value).imag))
+            return Code(f"{COMPUTE_CTYPE[dtype]}{{{parts}}}")
         v = int(value)
         if dtype == "i32":
             return Code("INT32_MIN") if v == -(1 << 31) else Code(str(v), PRIMARY if v >= 0 else UNARY)
@@ -271,7 +278,7 @@ class CFamily:
         bits = self.store(source, arg)
         if source.c == to.c:
             return self.load(to, bits)
-        wide = source.c in ("float", "double") or to.c in ("float", "double")
+        wide = any(t.bits >= 32 and t.kind in "fc" for t in (source, to))
         return self.load(to, f"vm::bit_cast_to<{to.c}>({bits})" if wide else f"static_cast<{to.c}>({bits})")
 
     def load(self, storage: DType, element: str) -> Code:
@@ -316,13 +323,13 @@ class CFamily:
     def _arithmetic(self, symbol: str, dtype: str) -> Fold:
         start = 0 if symbol == "+" else 1
         prec = ADD if symbol == "+" else MUL
-        if dtype.startswith("f"):
+        if dtype[0] in "fc":
             return Fold(
                 COMPUTE_CTYPE[dtype],
                 self.literal(start, dtype).text,
                 lambda acc, v: f"{acc} {symbol} {v.at(prec + 1)}",
                 Code,
-                symbol,
+                symbol if dtype[0] == "f" else "",
             )
         if dtype == "bool":
             return self.fold("or" if symbol == "+" else "and", dtype, False)
