@@ -196,11 +196,11 @@ def _no_zero_point(t: str) -> bool:
 _F = (("T", "T1", "T2"),)
 _MATRIX: dict[str, Spec] = {
     "a": data(2, 4, low=-8, high=8), "a_scale": Given(0.5), "a_zero_point": Given(1), "b": data(4, 3, low=-8, high=8),
-    "b_scale": Given(0.25), "b_zero_point": Given(2), "y_scale": Given(1.9), "y_zero_point": Given(3),
+    "b_scale": Given(0.25), "b_zero_point": Given(2), "y_scale": Given(1.77), "y_zero_point": Given(3),
 }  # fmt: skip
 _CONV: dict[str, Spec] = {
     "x": data(1, 2, 4, 4, low=-8, high=8), "x_scale": Given(0.5), "x_zero_point": Given(1),
-    "w": data(3, 2, 3, 3, low=-8, high=8), "w_scale": Given(0.25), "w_zero_point": Given(2), "y_scale": Given(1.9),
+    "w": data(3, 2, 3, 3, low=-8, high=8), "w_scale": Given(0.25), "w_zero_point": Given(2), "y_scale": Given(1.77),
     "y_zero_point": Given(3), "B": data(3, low=-9, high=9),
 }  # fmt: skip
 _POSITIVE = data(2, 3, low=0.25, high=4)
@@ -305,17 +305,17 @@ ROWS: dict[str, Row | Sequence[Row]] = {
                            ties=[("T", "S")], ulps=16),
     "Log": row(input=_POSITIVE),
     "Loop": text(
-        "g ({T}[2,3] x, {T}[2,3] u) => ({T}[2,3] y) { n = Constant<value_int = 3>()\n t = Constant<value = bool {1}>()\n"
-        " y = Loop(n, t, x) <body = b (int64 i, bool c, {T}[2,3] v) => (bool d, {T}[2,3] w)"
-        " { d = Identity(c)\n h = Equal(i, n)\n w = Where(h, v, u) }> }"
+        "g ({T}[3,3] x) => ({T}[3,3] y) { n = Constant<value_int = 3>()\n t = Constant<value = bool {1}>()\n"
+        " y = Loop(n, t, x) <body = b (int64 i, bool c, {T}[3,3] v) => (bool d, {T}[3,3] w)"
+        " { d = Identity(c)\n w = Transpose(v) }> }"
     ),
     "LpPool": _pooled(),
     "MatMul": row(A=data(2, 3), B=data(3, 4)),
     "MatMulInteger": row(A=data(2, 3, low=-9, high=9), B=data(3, 4, low=-9, high=9), a_zero_point=Given(1),
                          b_zero_point=Given(2), oracle="direct"),
-    "MaxPool": row(X=data(1, 2, 5, 5), attrs={"kernel_shape": [2, 2]}, outputs=2, oracle="ort"),
-    "MeanVarianceNormalization": row(X=data(2, 3, 2, 2), ulps=4),
-    "MaxRoiPool": row(X=data(1, 2, 6, 6), rois=Given([[0, 0, 0, 4, 4]]), attrs={"pooled_shape": [2, 2]}, oracle="ort"),
+    "MaxPool": row(X=data(1, 2, 5, 5), attrs={"kernel_shape": [2, 2]}, outputs=2, oracle="ort", least="float"),
+    "MeanVarianceNormalization": row(X=data(2, 3, 2, 2), oracle="direct", ulps=8),
+    "MaxRoiPool": row(X=data(1, 2, 6, 6), rois=Given([[0, 0, 0, 4, 4]]), attrs={"pooled_shape": [2, 2]}, oracle="ort", least="float"),
     "MaxUnpool": row(X=data(1, 1, 2, 2), I=Given([[[[0, 3], [8, 11]]]]),
                      attrs={"kernel_shape": [2, 2], "strides": [2, 2]}),
     "MelWeightMatrix": row(num_mel_bins=fixed(8), dft_length=fixed(16), sample_rate=fixed(8192),
@@ -341,11 +341,11 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     "QLinearConv": row(**_CONV, oracle="direct"),
     "QLinearMatMul": row(**_MATRIX, oracle=truths.qlinear_matmul),
     "QuantizeLinear": [
-        row(x=data(3, 4, low=-40, high=40), y_scale=Given(0.5), attrs=lambda b: {"output_dtype": enum(b["T3"])},
+        row(x=data(3, 4, low=-40, high=40), y_scale=Given(2.0), attrs=lambda b: {"output_dtype": enum(b["T3"])},
             bind=_quantized, oracle="direct"),
-        row(x=data(3, 4, low=-40, high=40), y_scale=Given([0.5, 2.0, 1.0, 4.0]), y_zero_point=Given([1, 0, 1, 1]),
+        row(x=data(3, 4, low=-40, high=40), y_scale=Given([8.0, 2.0, 1.0, 4.0]), y_zero_point=Given([1, 0, 1, 1]),
             bind=lambda b, p: None if is_float(b["T3"]) else _quantized(b, p), oracle="direct", variant="axis"),
-        row(x=data(2, 4, low=-9, high=9), y_scale=Given([[0.5, 2.0], [1.0, 4.0]]), bind=_quantized,
+        row(x=data(2, 4, low=-9, high=9), y_scale=Given([[8.0, 2.0], [1.0, 4.0]]), bind=_quantized,
             attrs=lambda b: {"output_dtype": enum(b["T3"]), "block_size": 2}, oracle="direct", variant="blocks"),
     ],
     "RMSNormalization": row(X=data(2, 4), scale=data(4), ties=[("T", "V")], ulps=4),
@@ -358,9 +358,12 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     "ReduceLogSum": _reduced(data=data(2, 3, 2, low=0.25, high=4)),
     "Reshape": row(data=data(2, 3), shape=fixed([3, 2]), oracle="direct"),
     "Resize": [
-        row(X=data(1, 1, 3, 4), scales=fixed([1, 1, 2, 1.5]), roi=None),
+        row(X=data(1, 1, 3, 4), scales=fixed([1, 1, 2, 2]), roi=None, oracle=truths.doubled),
+        row(X=data(1, 1, 3, 4), scales=fixed([1, 1, 2, 1.5]), roi=None, variant="nearest", bind=_default(is_numeric)),
         row(X=data(1, 1, 3, 4), sizes=fixed([1, 1, 6, 2]), attrs={"mode": "linear"}, variant="linear",
-            bind=_default(is_numeric), ulps=4, least="float"),
+            bind=_default(is_float), ulps=4, least="float"),
+        row(X=data(1, 1, 3, 4), sizes=fixed([1, 1, 6, 2]), attrs={"mode": "linear"}, variant="integers", oracle="ort",
+            bind=lambda b, p: b if b["T1"] in ("uint8", "int8", "int32") else None),
         row(X=data(1, 1, 3, 4), roi=fixed([0, 0, 0, 0.25, 1, 1, 1, 0.75]), sizes=fixed([1, 1, 2, 3]),
             attrs={"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"}, variant="crop",
             bind=_default(is_float), ulps=4, least="float"),
