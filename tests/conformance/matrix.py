@@ -2,7 +2,8 @@
 """Every ai.onnx operator in every element type its schema allows: a small case each (``recipes.py``) compiled in batches,
 run with one and three threads on poisoned memory, and compared with onnx's reference evaluator.
 
-    python -m tests.conformance.matrix [--part 8] [--match REGEX] [--jobs 2] [--out results.json] [--again results.json] [--print]
+    python -m tests.conformance.matrix [--part 8] [--match REGEX] [--jobs 2] [--out results.json] [--again results.json]
+        [--print] [--ledger [--grow]]
 
 A *pair* is an operator, one of its type parameters and an element type, the other parameters at float or int64. A pair
 passes when every row of the operator does.
@@ -31,7 +32,7 @@ from onnx import defs, helper
 from onnx.reference import ReferenceEvaluator
 
 from aotgen.many import Made, compile_many
-from tests.conformance import run
+from tests.conformance import ledger, run
 from tests.conformance.cases import sampled
 from tests.conformance.recipes import Binding, Data, Given, Row, enum, numpy_of, rows_of, tensor_of
 from tests.conformance.run import BATCH, ERROR, MISMATCH, PASS, THREADS, Outcome
@@ -40,6 +41,7 @@ Array = NDArray[Any]
 NARROW = ("float16", "bfloat16", "float")
 FIRST = ("float", "int64", "int8", "uint8")  # what a parameter that is not looked at is bound to
 IR_VERSION = 13
+LEDGER = Path(__file__).with_name("matrix.json")
 
 
 @dataclass(frozen=True)
@@ -371,6 +373,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the outcomes go, as JSON")
     parser.add_argument("--again", type=Path, help="earlier outcomes: only what failed in them is run again")
     parser.add_argument("--print", action="store_true", help="the matrix")
+    parser.add_argument("--ledger", action="store_true", help="take what now passes out of matrix.json")
+    parser.add_argument("--grow", action="store_true", help="and put what now fails in")
     args = parser.parse_args()
     names = [p.name for p in pairs() if sampled(p.name, args.part) and re.search(args.match, p.name)]
     before = {o.case: o for o in run.stored(args.again)} if args.again else {}
@@ -378,6 +382,8 @@ def main() -> int:
     for count, reason, some in run.grouped(outcomes):
         print(f"{count:5}  {reason}\n         {' '.join(some[:6])}")
     print(f"{len(outcomes)} pairs, {dict(Counter(o.how for o in outcomes.values()))}")
+    if args.ledger:
+        print(f"{ledger.update(ledger.TYPES, outcomes, args.grow, LEDGER)} known failures")
     if args.print:
         print(table(outcomes))
     if args.out:

@@ -49,3 +49,9 @@ def qlinear_matmul(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
 
 def doubled(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
     return [v["X"].repeat(2, 2).repeat(2, 3)]
+
+
+def mean_variance(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
+    x = v["X"]
+    centred = x - x.mean((0, 2, 3), keepdims=True)
+    return [centred / (np.sqrt(np.square(centred).mean((0, 2, 3), keepdims=True)) + 1e-9)]
