@@ -22,8 +22,9 @@ WRAPPING_FLOATS = (
     "f8e5m2fnuz",
 )  # out of range is NaN or infinity unless saturated
 E8M0 = dtypes.of("f8e8m0")
-# What is added to a float32's bits before its mantissa is cut off, to round to a power of two.
-ROUNDING = {"up": 0x7FFFFF, "nearest": 0x400000, "down": 0}
+# What is added to a float32's bits before its mantissa is cut off, to round to a power of two: of a normal number, and of
+# a denormal one, which has no implicit bit (there 2^-127 is exact and all below it is the smallest).
+ROUNDING = {"up": (0x7FFFFF, 0x3FFFFF), "nearest": (0x400000, 0x3FFFFF), "down": (0, 0)}
 
 
 def convert(e: E, to: DType, saturate: bool = True, round_mode: str = "up") -> E:
@@ -43,7 +44,8 @@ def power_of_two(e: E, saturate: bool, round_mode: str) -> E:
     ``ROUNDING``). There is no 0 and no infinity: saturated they are the smallest and the largest power, else NaN."""
     x = expr.cast(e, "f32")
     bits = fn("bitand", expr.bitcast(x, dtypes.f32, dtypes.u32), const(0x7FFFFFFF, "u32"))
-    field = fn("shr", bits + ROUNDING[round_mode], const(23, "u32"))
+    normal, denormal = (const(k, "u32") for k in ROUNDING[round_mode])
+    field = fn("shr", bits + select(bits < 0x800000, denormal, normal), const(23, "u32"))
     scale = expr.bitcast(fn("shl", fn("min", field, const(254, "u32")), const(23, "u32")), dtypes.u32, dtypes.f32)
     scale = select(field.eq(0), const(2.0**-127, "f32"), scale)
     lost = fn("isnan", x) if saturate else fn("or", field > 254, fn("or", fn("isnan", x), x.eq(0)))

@@ -48,7 +48,7 @@ class _Widening:
         self.twins: dict[Rewrite, dict[Value, Value]] = {}
 
     def visit(self, rw: Rewrite, node: Node) -> bool:
-        halves = [v for v in node.inputs if _is_half(v)]
+        halves = [v for v in node.inputs if v is not None and _is_half(v)]
         if not halves or not any(map(_is_half, node.outputs)) or not self._joins(rw, node, halves):
             return False
         inputs = [self._twin(rw, v) if v is not None and _is_half(v) else v for v in node.inputs]

@@ -6,8 +6,8 @@
 //            e8m0 (OCP MX block scales): a power of two without sign or zero.
 // load_f8    exact; NaN and infinity where the format has them.
 // store_f8   to nearest, ties to even. Beyond the largest number: infinity where the format has one, else NaN, else (6 and 4
-//            bits) the largest number; NaN is -0 there. ONNX's saturation is a clamp before the store. To e8m0 ties go up,
-//            the sign is dropped, infinity is NaN, 0 the smallest power.
+//            bits) the largest number; NaN is -0 there. ONNX's saturation is a clamp before the store. To e8m0 ties go up;
+//            infinity and what is not positive are NaN.
 // Branches   none.
 // Method     with e the exponent of |x|, limited below to the format's smallest, and q = |x| / 2^(e - M) rounded, the code
 //            is q + (e - smallest) 2^M: a denormal has no implicit bit, and a carry out of q moves to the next exponent.
@@ -103,8 +103,10 @@ AOT_FN uint8_t store_f8(float x) {
 }
 template <>
 AOT_FN uint8_t store_f8<E8M0>(float x) {
-  const uint32_t size = vm::bit_cast_to<uint32_t>(x) & 0x7fffffffu;
-  return static_cast<uint8_t>(size >= 0x7f800000u ? 0xffu : (size + 0x00400000u) >> 23);
+  const uint32_t bits = vm::bit_cast_to<uint32_t>(x);
+  // A denormal float has no implicit bit: 2^-127, which is exact, is its tie.
+  const uint32_t half = bits < 0x00800000u ? 0x003fffffu : 0x00400000u;
+  return static_cast<uint8_t>((bits == 0) | (bits >= 0x7f800000u) ? 0xffu : (bits + half) >> 23);
 }
 
 template <class F>
