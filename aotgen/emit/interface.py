@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aotgen.core.dtypes import DType
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims as dims_text
 from aotgen.emit import names
@@ -134,6 +135,13 @@ def _largest(value: Dim, made: Sequence[Atom]) -> Dim:
     return -1 if most is None else most
 
 
+def _packing(dtype: DType) -> str:
+    """What the C type does not say: how elements lie in memory where it is not one element to one value."""
+    if dtype.kind == "c":
+        return ", real and imaginary parts in turn"
+    return ", one element to a byte, in its low bits" if dtype.bits < 8 else ""
+
+
 def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> PortRow:
     t = p.tensor
     if len(t.shape) > MAX_RANK:
@@ -141,7 +149,7 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
     size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes) if slot < 0 else 0
     each = t.dtype.bytes // 2 if t.dtype.kind == "c" else t.dtype.bytes
     shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
-    note = f"{t.dtype}[{shape_text(t.shape)}]"
+    note = f"{t.dtype}[{shape_text(t.shape)}]{_packing(t.dtype)}"
     found = any(a in made for d in t.shape for a in index.dims_of(d))
     if found and slot < 0:
         note += f", at most [{shape_text([_largest(d, made) for d in t.shape])}]"
