@@ -72,6 +72,12 @@ def everything() -> dict[str, Case]:
         return {case.name: case for case in (*_node_cases(), *_stored_cases(), *_real_cases())}
 
 
+def names(mode: str) -> list[str]:
+    """The cases that are built in ``mode``: all, but that a whole network of constants is not folded, which is the
+    interpreter's work and not the compiler's."""
+    return [c.name for c in everything().values() if mode != "constants" or c.kind != "real"]
+
+
 def _node_cases() -> Iterator[Case]:
     for t in load_model_tests(kind="node"):
         data = [([_array(v) for v in ins], [_array(v) for v in outs]) for ins, outs in t.data_sets]

@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the outcomes go, as JSON")
     parser.add_argument("--again", type=Path, help="earlier outcomes: only what failed in them is run again")
     args = parser.parse_args()
-    names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
+    names = [n for n in cases.names(args.mode) if cases.sampled(n, args.part) and re.search(args.match, n)]
     before = {o.case: o for o in stored(args.again)} if args.again else {}
     names = [n for n in names if n not in before or before[n].how != PASS]
     outcomes = {**before, **run_cases(names, args.mode, args.jobs)}
