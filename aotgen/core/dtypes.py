@@ -20,7 +20,8 @@ import numpy as np
 class DType:
     """One row: ``name`` (ours), ``onnx`` (TensorProto enum), ``numpy``, ``bits`` in memory, ``kind``
     (``f`` float, ``i`` signed, ``u`` unsigned, ``b`` bool, ``c`` complex, ``s`` string), ``compute`` (name of the
-    type expressions use) and ``c`` (the C type of one element in memory)."""
+    type expressions use) and ``c`` (the C++ type of one element in memory). ``port``: its type in the library's C interface,
+    where a complex number is two floats."""
 
     name: str
     onnx: int
@@ -39,6 +40,11 @@ class DType:
     def align(self) -> int:
         """Bytes that an element's address is a multiple of: half of a complex number; of a string its pointer."""
         return self.bytes // 2 if self.kind in "cs" else self.bytes
+
+    @property
+    def port(self) -> str:
+        """The C type of a port's pointer: a complex number is two of its parts."""
+        return {"c64": "float", "c128": "double"}.get(self.name, self.c)
 
     @property
     def is_float(self) -> bool:
@@ -77,8 +83,8 @@ TABLE: tuple[DType, ...] = (
     _row("f64", 11, np.float64, 64, "f", "f64", "double"),
     _row("u32", 12, np.uint32, 32, "u", "u32", "uint32_t"),
     _row("u64", 13, np.uint64, 64, "u", "u64", "uint64_t"),
-    _row("c64", 14, np.complex64, 64, "c", "c64", "float"),
-    _row("c128", 15, np.complex128, 128, "c", "c128", "double"),
+    _row("c64", 14, np.complex64, 64, "c", "c64", "complex64"),
+    _row("c128", 15, np.complex128, 128, "c", "c128", "complex128"),
     _row("bf16", 16, ml_dtypes.bfloat16, 16, "f", "f32", "uint16_t"),
     _row("f8e4m3fn", 17, ml_dtypes.float8_e4m3fn, 8, "f", "f32", "uint8_t"),
     _row("f8e4m3fnuz", 18, ml_dtypes.float8_e4m3fnuz, 8, "f", "f32", "uint8_t"),
@@ -90,6 +96,8 @@ TABLE: tuple[DType, ...] = (
     _row("f8e8m0", 24, ml_dtypes.float8_e8m0fnu, 8, "f", "f32", "uint8_t"),
     _row("u2", 25, ml_dtypes.uint2, 2, "u", "i32", "uint8_t"),
     _row("i2", 26, ml_dtypes.int2, 2, "i", "i32", "int8_t"),
+    _row("f6e2m3", 27, ml_dtypes.float6_e2m3fn, 6, "f", "f32", "uint8_t"),
+    _row("f6e3m2", 28, ml_dtypes.float6_e3m2fn, 6, "f", "f32", "uint8_t"),
 )
 
 BY_NAME: dict[str, DType] = {row.name: row for row in TABLE}

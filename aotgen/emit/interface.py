@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aotgen.core import dtypes
+from aotgen.core.dtypes import DType
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims as dims_text
 from aotgen.emit import names
@@ -174,6 +175,13 @@ def _list_port(p: Port, t: SequenceType | OptionalType, member: str, slot: int) 
                    -1 if inner.shape is None else len(inner.shape))
 
 
+def _packing(dtype: DType) -> str:
+    """What the C type does not say: how elements lie in memory where it is not one element to one value."""
+    if dtype.kind == "c":
+        return ", real and imaginary parts in turn"
+    return ", one element to a byte, in its low bits" if dtype.bits < 8 else ""
+
+
 def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> PortRow:
     if isinstance(p.type, (SequenceType, OptionalType)):
         return _list_port(p, p.type, member, slot)
@@ -182,7 +190,7 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
         raise UnsupportedError(f"rank {len(t.shape)} is more than the interface's {MAX_RANK}", node=p.name)
     size = index.as_dim(index.ix(t.buffer.size) * t.dtype.bytes) if slot < 0 else 0
     shape = tuple(d if isinstance(d, int) else str(d) for d in t.shape)
-    note = f"{t.dtype}[{shape_text(t.shape)}]"
+    note = f"{t.dtype}[{shape_text(t.shape)}]{_packing(t.dtype)}"
     found = any(a in made for d in t.shape for a in index.dims_of(d))
     if found and slot < 0:
         note += f", at most [{shape_text([_largest(d, made) for d in t.shape])}]"
@@ -191,7 +199,7 @@ def _port(p: Port, member: str, made: Sequence[Atom] = (), slot: int = -1) -> Po
     return PortRow(
         p.name,
         member,
-        t.dtype.c,
+        t.dtype.port,
         t.dtype.name,
         t.dtype.align,
         shape,

@@ -422,6 +422,8 @@ class _NestPrinter(ScalarPrinter):
             self._put(s, name, text, scope)
             if name.text.isidentifier():
                 scope.names[reread] = name.text
+        elif e.op == "load" and e.attr[0].dtype is dtype and dtype.is_float and 8 <= dtype.bits < 32:
+            self._write(s, self._place(*e.attr, scope), text, scope)  # moved, not converted there and back
         elif e.op == "cast" and e.attr == dtype.name and dtype.compute != dtype.name:
             self._write(s, self.dialect.store_cast(dtype, e.args[0].dtype, self.value(e.args[0], scope)), text, scope)
         else:

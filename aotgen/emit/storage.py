@@ -59,11 +59,12 @@ class Storage:
             text.line(f"{const}{b.dtype.c}* {fixed}{self.names[b]} = {self._place(b, const)};")
 
     def _place(self, b: Buffer, const: str) -> str:
-        if b in self._ports:
-            return self._ports[b]
         ctype = f"{const}{b.dtype.c}"
         if b in self.planned.texts.offsets:
             return f"{self.face.name}_texts + {self.planned.texts.offsets[b]}"
+        if b in self._ports:
+            port = self._ports[b]
+            return port if b.dtype.port == b.dtype.c else f"reinterpret_cast<{ctype}*>({port})"
         if b.place == "const":
             return f"reinterpret_cast<const {b.dtype.c}*>(weights + {self.planned.weights.offsets[b]})"
         if b.place == "pool":

@@ -24,6 +24,8 @@ _SPELLING = {
     "c128": "complex128",
     "f4e2m1": "float4e2m1",
     "f8e8m0": "float8e8m0",
+    "f6e2m3": "float6e2m3",
+    "f6e3m2": "float6e3m2",
 }
 
 

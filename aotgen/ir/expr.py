@@ -135,6 +135,8 @@ def reset() -> None:
 
 
 def _key_of(attr: Any) -> Any:
+    if isinstance(attr, complex):
+        return struct.pack("<2d", attr.real, attr.imag)
     return struct.pack("<d", attr) if isinstance(attr, float) else attr
 
 
@@ -154,6 +156,8 @@ def const(value: Any, dtype: str) -> E:
     if t.is_float:
         with np.errstate(over="ignore"):
             return _cons("const", (), dtype, float(t.numpy.type(value)))
+    if t.kind == "c":
+        return _cons("const", (), dtype, complex(t.numpy.type(value)))
     if t.is_bool:
         return _cons("const", (), dtype, bool(value))
     width = t.bits
@@ -346,7 +350,7 @@ def _simplify(op: str, args: tuple[E, ...]) -> E | None:
         return b
     if op == "sub" and b is not None and b.op == "const" and b.attr == 0 and str(b.attr) != "-0.0":
         return a
-    if op == "add" and b is not None and not a.type.is_float:
+    if op == "add" and b is not None and a.type.kind in "iub":
         for x, y in ((a, b), (b, a)):
             if y.op == "const" and y.attr == 0:
                 return x

@@ -70,6 +70,8 @@ def cast_array(a: Array, to: DType, wide: bool = False) -> Array:
     with np.errstate(all="ignore"):
         if to.is_bool:
             return np.not_equal(a, 0)
+        if to.kind == "c":
+            return a.astype(target)
         if to.is_float:
             return a.astype(target) if wide and to.bits >= 32 else a.astype(to.numpy).astype(target)
         if a.dtype.kind == "f":

@@ -194,6 +194,8 @@ def cast_value(value: Any, to: DType) -> Any:
     and 64 bits (below 0 as signed, then wrapped), NaN becomes 0, narrower integers wrap."""
     if to.is_bool:
         return bool(value)
+    if to.kind == "c":
+        return complex(to.numpy.type(value))
     if to.is_float:
         with np.errstate(over="ignore"):
             return float(np.asarray(value).astype(to.numpy))

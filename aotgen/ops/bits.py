@@ -13,7 +13,7 @@ from aotgen.ops.registry import Ctx, lowering
 def bit_cast(ctx: Ctx, x: Def) -> Def:
     """A 16-bit float goes through float32, so a signalling NaN comes out quiet."""
     to = ctx.attr_dtype("to")
-    if x.dtype.kind in "sc" or to.kind in "sc":
+    if "s" in (x.dtype.kind, to.kind):
         raise ctx.refuse(f"BitCast from {x.dtype} to {to} is not compiled")
     if x.dtype.bits != to.bits:
         raise ModelError(f"BitCast from {x.dtype} to {to}, which has another width", node=ctx.node.where())

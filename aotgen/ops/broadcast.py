@@ -88,7 +88,7 @@ def unread(x: Def, shape: Sequence[Dim]) -> Def:
 
 def known_scalar(ctx: Ctx, k: int, operand: Def) -> E | None:
     """Operand ``k`` as a constant, if it has one element and that is known."""
-    known = ctx.const(k) if operand.size == 1 and operand.dtype.kind in "fiubs" else None
+    known = ctx.const(k) if operand.size == 1 and operand.dtype.kind in "fiubsc" else None
     return None if known is None else expr.const(known.reshape(-1)[0], operand.dtype.compute)
 
 

@@ -118,6 +118,8 @@ def qlinear_matmul(
     y_zero: Value,
 ) -> Value:
     sub = Sub(ctx, builder)
+    if any(v.dtype.is_float for v in (a, b, y_zero)):
+        return _qlinear_floats(sub, (a, a_scale, a_zero), (b, b_scale, b_zero), y_scale, y_zero)
 
     def per_row(v: Value) -> Value:
         return sub.reshape(v, [*v.shape, 1]) if len(v.shape) == 1 and v.shape[0] != 1 else v
@@ -129,6 +131,19 @@ def qlinear_matmul(
     if len(out.shape) == len(acc.shape):
         return sub.sized(out, dict(enumerate(acc.shape)), "a product with quantisation parameters")
     return sub.reshape(out, acc.shape)
+
+
+def _qlinear_floats(
+    sub: Sub, a: tuple[Value, Value, Value], b: tuple[Value, Value, Value], y_scale: Value, y_zero: Value
+) -> Value:
+    """QLinearMatMul where a type is an 8-bit float: dequantised to f32, multiplied, quantised."""
+    sides = []
+    for (x, scale, zero), axis in ((a, -2), (b, -1)):
+        axis = axis if len(x.shape) > 1 else -1
+        sides.append(sub("DequantizeLinear", x, sub.cast(scale, dtypes.f32), zero, axis=axis))
+    y = sub("MatMul", *sides)
+    axis = -2 if len(y.shape) > 1 else -1
+    return sub("QuantizeLinear", y, sub.cast(y_scale, dtypes.f32), y_zero, axis=axis)  # type: ignore[no-any-return]
 
 
 @expansion("Gemm")

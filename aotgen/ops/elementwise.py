@@ -27,11 +27,6 @@ SQRT_HALF = math.sqrt(0.5)
 # -- unary
 
 
-def _attr(ctx: Ctx, name: str, default: float) -> float:
-    """A float attribute; ONNX stores them, and their defaults, as float32 whatever the tensor is."""
-    return float(np.float32(ctx.attr_float(name, default)))
-
-
 def _op(name: str) -> Unary:
     return lambda ctx, x: fn(name, x)
 
@@ -45,25 +40,25 @@ def _sign(ctx: Ctx, x: E) -> E:
 
 
 def _elu(ctx: Ctx, x: E) -> E:
-    return select(x < 0, (fn("exp", x) - 1) * _attr(ctx, "alpha", 1.0), x)
+    return select(x < 0, (fn("exp", x) - 1) * ctx.attr_float("alpha", 1.0), x)
 
 
 def _selu(ctx: Ctx, x: E) -> E:
-    alpha = _attr(ctx, "alpha", 1.67326319217681884765625)
-    return select(x < 0, (fn("exp", x) - 1) * alpha, x) * _attr(ctx, "gamma", 1.05070102214813232421875)
+    alpha = ctx.attr_float("alpha", 1.67326319217681884765625)
+    return select(x < 0, (fn("exp", x) - 1) * alpha, x) * ctx.attr_float("gamma", 1.05070102214813232421875)
 
 
 def _celu(ctx: Ctx, x: E) -> E:
-    alpha = _attr(ctx, "alpha", 1.0)
+    alpha = ctx.attr_float("alpha", 1.0)
     return select(x < 0, (fn("exp", x / alpha) - 1) * alpha, x)
 
 
 def _leaky(ctx: Ctx, x: E) -> E:
-    return select(x < 0, x * _attr(ctx, "alpha", 0.01), x)
+    return select(x < 0, x * ctx.attr_float("alpha", 0.01), x)
 
 
 def _thresholded(ctx: Ctx, x: E) -> E:
-    return select(x > _attr(ctx, "alpha", 1.0), x, const(0, x.dtype))
+    return select(x > ctx.attr_float("alpha", 1.0), x, const(0, x.dtype))
 
 
 def _unit(x: E) -> E:
@@ -72,7 +67,7 @@ def _unit(x: E) -> E:
 
 
 def _hard_sigmoid(ctx: Ctx, x: E) -> E:
-    return _unit(x * _attr(ctx, "alpha", 0.2) + _attr(ctx, "beta", 0.5))
+    return _unit(x * ctx.attr_float("alpha", 0.2) + ctx.attr_float("beta", 0.5))
 
 
 def softplus(x: E) -> E:
@@ -94,14 +89,14 @@ def _gelu(ctx: Ctx, x: E) -> E:
 
 
 def _shrink(ctx: Ctx, x: E) -> E:
-    lambd, bias = _attr(ctx, "lambd", 0.5), _attr(ctx, "bias", 0.0)
+    lambd, bias = ctx.attr_float("lambd", 0.5), ctx.attr_float("bias", 0.0)
     v = x if x.type.is_float else cast(x, "f64")  # the thresholds are floats whatever the tensor is
     out = select(v < -lambd, v + bias, select(v > lambd, v - bias, const(0, v.dtype)))
     return out if v is x else cast(out, x.dtype)
 
 
 def _swish(ctx: Ctx, x: E) -> E:
-    alpha = _attr(ctx, "alpha", 1.0)
+    alpha = ctx.attr_float("alpha", 1.0)
     return x * fn("sigmoid", x * alpha)
 
 
@@ -165,7 +160,7 @@ def _register_unary(name: str, row: Unary, domain: str = "") -> None:
 for _name, _row in UNARY.items():
     _register_unary(_name, _row)
 _register_unary("Gelu", lambda ctx, x: gelu(x), "com.microsoft")
-_register_unary("QuickGelu", lambda ctx, x: x * fn("sigmoid", x * _attr(ctx, "alpha", 1.702)), "com.microsoft")
+_register_unary("QuickGelu", lambda ctx, x: x * fn("sigmoid", x * ctx.attr_float("alpha", 1.702)), "com.microsoft")
 
 
 @lowering("IsNaN")
@@ -305,16 +300,3 @@ def clip(ctx: Ctx, x: Def, low: Def | None = None, high: Def | None = None) -> D
         return v if bounds[1] is None else fn("min", v, bounds[1])
 
     return compute(x.shape, f, x.dtype)
-
-
-@lowering("Dropout")
-def dropout(ctx: Ctx, x: Def, ratio: Def | None = None, training: Def | None = None) -> tuple[Def, ...]:
-    """Inference: the identity, and a mask of ones."""
-    if training is not None:
-        mode, rate = ctx.const(2), ctx.const(1)
-        off = mode is not None and not mode.any()
-        never = rate is not None and not rate.any()
-        if not off and not never:
-            raise ctx.refuse("Dropout in training mode is random", "export the model for inference")
-    out = compute(x.shape, lambda *i: x[i], x.dtype)
-    return (out, compute(x.shape, lambda *i: const(True, "bool"))) if ctx.n_outputs > 1 else (out,)

@@ -54,6 +54,12 @@ def _stash(ctx: Ctx, x: Def) -> DType:
     return dtypes.compute_of(x.dtype)
 
 
+def _stored(ctx: Ctx, moment: Def) -> Def:
+    """A moment as an output: ``stash_type`` is its type."""
+    to = ctx.attr_dtype("stash_type", dtypes.f32)
+    return compute(moment.shape, lambda *i: expr.cast(moment[i], to), to)
+
+
 @lowering("BatchNormalization")
 def batch_normalization(
     ctx: Ctx, x: Def, scale: Def, bias: Def, mean: Def, var: Def
@@ -171,10 +177,9 @@ def _asked(ctx: Ctx, y: Def, *more: Def | None) -> tuple[Def | None, ...]:
 
 @lowering("LayerNormalization")
 def layer_normalization(ctx: Ctx, x: Def, scale: Def, bias: Def | None = None) -> tuple[Def | None, ...]:
-    kind = _stash(ctx, x)
-    return _asked(
-        ctx, *layer_norm(x, scale, bias, _trailing(ctx, x), ctx.attr_float("epsilon", 1e-5), kind, x.dtype)
-    )
+    kind, epsilon = _stash(ctx, x), ctx.attr_float("epsilon", 1e-5)
+    y, *moments = layer_norm(x, scale, bias, _trailing(ctx, x), epsilon, kind, x.dtype)
+    return _asked(ctx, y, *(_stored(ctx, d) for d in moments))
 
 
 @lowering("RMSNormalization")

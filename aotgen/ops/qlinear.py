@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir.define import Def, compute
@@ -60,7 +58,7 @@ def binary(
 
 
 def _leaky(ctx: Ctx, x: E) -> E:
-    return select(x < 0, x * float(np.float32(ctx.attr_float("alpha", 0.01))), x)
+    return select(x < 0, x * ctx.attr_float("alpha", 0.01), x)
 
 
 UNARY: dict[str, Callable[[Ctx, E], E]] = {

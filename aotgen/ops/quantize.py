@@ -65,7 +65,8 @@ def quantize_linear(ctx: Ctx, x: Def, scale: Def, zero: Def | None = None) -> De
     """saturate(round_half_even(x / scale) + zero_point); an 8-bit float output is x / scale itself, rounded."""
     to = zero.dtype if zero is not None else dtypes.of(ctx.attr_int("output_dtype", 0) or dtypes.u8.onnx)
     precision = ctx.attr_int("precision", 0)
-    work = dtypes.of(precision).compute if precision else scale.dtype.compute
+    given = "f64" if scale.dtype.is_integer else scale.dtype.compute  # a quotient of integers is a fraction
+    work = dtypes.of(precision).compute if precision else given
     scale_at, zero_at = parameter(ctx, 1, x, scale), zero_point(ctx, x, zero)
     saturate = bool(ctx.attr_int("saturate", 1))
 

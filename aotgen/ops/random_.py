@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import pi
 
 from aotgen.core import dtypes
@@ -19,6 +19,7 @@ from aotgen.ir import expr
 from aotgen.ir.define import Def, compute, reduce_, scan
 from aotgen.ir.expr import E, const, fn
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.broadcast import known_or_loaded
 from aotgen.ops.registry import Ctx, lowering
 
 
@@ -114,3 +115,27 @@ def multinomial(ctx: Ctx, x: Def) -> Def:
 
     drawn = reduce_("sum", shape, [classes], passed)
     return compute(shape, lambda b, k: fn("min", drawn[b, k], expr.ix_value(classes, dtype.compute) - 1), dtype)
+
+
+@lowering("Dropout")
+def dropout(ctx: Ctx, x: Def, ratio: Def | None = None, training: Def | None = None) -> tuple[Def, ...]:
+    """Inference: the identity and a mask of ones. Training: each element is kept with probability ``1 - ratio`` and divided
+    by it. Both operands may be run-time values."""
+    mode, rate = ctx.const(2), ctx.const(1)
+    kind = x.dtype.compute
+    if training is None or (mode is not None and not mode.any()) or (rate is not None and not rate.any()):
+        return _with_mask(ctx, compute(x.shape, lambda *i: x[i], x.dtype), lambda *i: const(True, "bool"))
+    share = known_or_loaded(ctx, 1, ratio) or const(0.5, kind)
+    active = known_or_loaded(ctx, 2, training) or const(True, "bool")
+    lost, key = expr.cast(share, kind), key_of(ctx)
+    lost = expr.select(active, lost, const(0, kind))
+
+    def kept(*i: Ix) -> E:
+        return lost <= expr.cast(uniform(x.shape, i, key), kind)
+
+    y = compute(x.shape, lambda *i: expr.select(kept(*i), x[i] / (1.0 - lost), const(0, kind)), x.dtype)
+    return _with_mask(ctx, y, kept)
+
+
+def _with_mask(ctx: Ctx, y: Def, kept: Callable[..., E]) -> tuple[Def, ...]:
+    return (y, compute(y.shape, kept)) if ctx.n_outputs > 1 else (y,)

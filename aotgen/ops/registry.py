@@ -124,7 +124,8 @@ class Ctx:
         return int(self._attr(name, default))
 
     def attr_float(self, name: str, default: float | None = None) -> float:
-        return float(self._attr(name, default))
+        """ONNX stores float attributes, and their defaults, as float32 whatever the tensors are."""
+        return float(np.float32(self._attr(name, default)))
 
     def attr_str(self, name: str, default: str | None = None) -> str:
         value = self._attr(name, default)

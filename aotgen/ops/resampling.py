@@ -22,6 +22,7 @@ from aotgen.ir import expr, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
+from aotgen.ops.quantize import saturated
 from aotgen.ops.registry import INTERNAL, Ctx, lowering
 
 Array = NDArray[Any]
@@ -230,7 +231,7 @@ def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
     """Resize with known maps: each planned axis in turn is read through an integer map or constant tables."""
     plans, rest = ctx.attr_ints("plans"), list(tables)
     weighted = bool(ctx.attr_int("weighted"))
-    y = x
+    y = _blended(x) if weighted else x
     for k in range(0, len(plans), 7):
         axis, out, p, r, q, taps, masked = plans[k:k + 7]
         at = rest.pop(0) if p == 0 else None
@@ -241,8 +242,31 @@ def resample(ctx: Ctx, x: Def, *tables: Def) -> Def:
     return _stored(y, x)
 
 
+def weight_type(dtype: dtypes.DType) -> dtypes.DType:
+    """What elements are weighted in. A sum of weights may miss 1 by a rounding, and integers are cut off: in float64 the
+    result of equal neighbours is nudged back by far less than a step."""
+    return dtypes.f32 if dtype.is_float and dtype is not dtypes.f64 else dtypes.f64
+
+
+def _blended(x: Def) -> Def:
+    """Integers as numbers that can be weighted."""
+    kind = weight_type(x.dtype)
+    return x if x.dtype.is_float else compute(x.shape, lambda *i: expr.cast(x[i], kind), kind)
+
+
 def _stored(y: Def, x: Def) -> Def:
-    return compute(y.shape, lambda *i: y[i], x.dtype) if y.dtype is not x.dtype else y
+    """Weighted sums in the type of the operator: integers are cut off toward 0 and, where cubic weights overshoot, clamped."""
+    if y.dtype is x.dtype:
+        return y
+    if not x.dtype.is_integer:
+        return compute(y.shape, lambda *i: y[i], x.dtype)
+    return compute(y.shape, lambda *i: saturated(_whole(y[i]), x.dtype), x.dtype)
+
+
+def _whole(e: E) -> E:
+    """``e`` without its fraction; within 2^-20 of an integer, that integer."""
+    near = expr.fn("rint", e)
+    return expr.select(expr.fn("abs", e - near) < 2.0**-20, near, expr.fn("trunc", e))
 
 
 def _shape(x: Def, axis: int, out: Dim) -> tuple[Dim, ...]:
@@ -360,8 +384,8 @@ def resize_open(ctx: Ctx, x: Def, sizes: Def, scales: Def | None = None, roi: De
     ``scales``: f32, by default output per input; ``roi``: f32, starts and then ends; ``taps``: as many as ``axes``, known,
     where they are spread."""
     m, axes, outs = Modes.of(ctx), ctx.attr_ints("axes"), ctx.values(1, "sizes")
-    kind = dtypes.f64 if x.dtype is dtypes.f64 else dtypes.f32
-    y = x
+    kind = weight_type(x.dtype)
+    y = _blended(x) if m.mode != "nearest" else x
     for k, axis in enumerate(axes):
         size, out = x.shape[axis], index.as_dim(outs[k])
         scale = ratio(out, size, "f32") if scales is None else _number(ctx, 2, scales, k)

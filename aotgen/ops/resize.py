@@ -24,7 +24,7 @@ from aotgen.ir.index import Dim, Ix
 from aotgen.ops.builder import Builder
 from aotgen.ops.extents import integer, integers, of_length, picked
 from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering, settles
-from aotgen.ops.resampling import TAPS, Array, Axis, Modes, ratio
+from aotgen.ops.resampling import TAPS, Array, Axis, Modes, ratio, weight_type
 from aotgen.ops.shorthand import Sub
 
 
@@ -61,7 +61,7 @@ def resize(ctx: Ctx, builder: Builder, x: Value, roi: Value | None = None, scale
 
 
 def _resampled(s: Sub, x: Value, axes: Sequence[Axis], m: Modes) -> Value:
-    kind = dtypes.f64 if x.dtype is dtypes.f64 else dtypes.f32
+    kind = weight_type(x.dtype)
     plans: list[int] = []  # per axis: axis, out, p, r, q, taps, masked (p = 0: from tables)
     tables: list[Value] = []
     for a in axes:

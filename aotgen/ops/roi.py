@@ -19,6 +19,7 @@ def _edge(rois: Def, n: Ix, k: int, scale: float) -> E:
 
 def _bin(low: E, high: E, i: Ix, bins: int, extent: Dim) -> tuple[E, E]:
     """Pixels ``[start, end)`` of bin ``i`` along one axis, as i32."""
+    # In float32 whatever the data is: a quotient rounded differently would move the edge of a bin.
     size = expr.cast(expr.fn("max", high - low + 1, expr.const(1, "i32")), "f32") / float(bins)
     at = expr.cast(expr.ix_value(i), "f32")
     limit = expr.ix_value(extent, "i32")
@@ -33,7 +34,7 @@ def _bin(low: E, high: E, i: Ix, bins: int, extent: Dim) -> tuple[E, E]:
 def max_roi_pool(ctx: Ctx, x: Def, rois: Def) -> Def:
     """x: ``[N, C, H, W]``, rois: ``[R, 5]`` (image, x1, y1, x2, y2), result ``[R, C, ph, pw]``; an empty bin is 0."""
     shape, scale = ctx.attr_ints("pooled_shape"), ctx.attr_float("spatial_scale", 1.0)
-    if x.rank != 4 or rois.rank != 2 or len(shape) != 2 or x.dtype.compute != "f32":
+    if x.rank != 4 or rois.rank != 2 or len(shape) != 2:
         raise ModelError(f"MaxRoiPool of {list(x.shape)} over regions {list(rois.shape)} into {shape}")
     rois = sized(rois, {1: 5}, "regions")
     count, (height, width) = rois.shape[0], x.shape[2:]
@@ -44,7 +45,8 @@ def max_roi_pool(ctx: Ctx, x: Def, rois: Def) -> Def:
             bounds.append(compute((count, bins), lambda n, i, a=(low, high, bins, extent, side): _bin(
                 _edge(rois, n, a[0], scale), _edge(rois, n, a[1], scale), i, a[2], a[3])[a[4]]))
     top, bottom, left, right = bounds
-    nothing = expr.const(float("-inf"), "f32")
+    kind = x.dtype.compute
+    nothing = expr.const(float("-inf"), kind)
 
     def term(o: list[Ix], r: list[Ix]) -> E:
         n, c, i, j = o
@@ -57,6 +59,6 @@ def max_roi_pool(ctx: Ctx, x: Def, rois: Def) -> Def:
 
     def f(n: Ix, c: Ix, i: Ix, j: Ix) -> E:
         empty = expr.fn("or", bottom[n, i] <= top[n, i], right[n, j] <= left[n, j])
-        return expr.select(empty, expr.const(0, "f32"), most[n, c, i, j])
+        return expr.select(empty, expr.const(0, kind), most[n, c, i, j])
 
     return compute(most.shape, f, x.dtype)

@@ -83,7 +83,7 @@ def _overlap(a: Array, b: Array) -> float:
 def unique(ctx: Ctx, x: Def) -> tuple[Def, ...]:
     """The distinct slices along ``axis`` (without one: elements), where each occurs first, which each slice is, how often."""
     axis = ctx.axis(x.rank) if ctx.has("axis") else None
-    if x.dtype.kind not in "fiubs" or x.dtype.bits < 8:
+    if x.dtype.kind not in "fiubsc" or x.dtype.bits < 8:
         raise ctx.refuse(f"Unique of {x.dtype} elements", "cast before")
     narrow = x.dtype.is_float and x.dtype.bits < 32  # compared as what they stand for
     compared = compute(x.shape, lambda *i: x[i], dtypes.f32) if narrow else x

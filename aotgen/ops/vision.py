@@ -40,7 +40,7 @@ def grid_sample(ctx: Ctx, x: Def, grid: Def) -> Def:
     grid = sized(grid, {0: x.shape[0], -1: n}, f"a grid for an input of shape {list(x.shape)}")
     mode, padding = ctx.attr_str("mode", "linear"), ctx.attr_str("padding_mode", "zeros")
     corners = bool(ctx.attr_int("align_corners", 0))
-    kind = dtypes.compute_of(x.dtype).name
+    kind = "f64" if dtypes.f64 in (x.dtype, grid.dtype) else "f32"
     taps = {"nearest": 1, "linear": 2, "bilinear": 2, "cubic": 4, "bicubic": 4}.get(mode)
     if taps is None or padding not in ("zeros", "border", "reflection"):
         raise ModelError(f"GridSample mode '{mode}' with padding '{padding}'")
@@ -52,8 +52,12 @@ def grid_sample(ctx: Ctx, x: Def, grid: Def) -> Def:
             g = expr.cast(grid[(b,) + o + (n - 1 - a,)], kind)
             places.append(_unnormalised(g, size, corners, kind))
         lines = [_line(p, x.shape[2 + a], taps, padding, corners, kind) for a, p in enumerate(places)]
-        return _product(x, (b, c), lines, [], kind)
+        if taps == 1:
+            return _chosen(x, (b, c), [line[0] for line in lines])
+        return expr.cast(_product(x, (b, c), lines, [], kind), x.dtype)
 
+    if taps > 1 and x.dtype.kind not in "fiu":
+        raise ctx.refuse(f"GridSample of {x.dtype} in mode '{mode}'", "only nearest does not compute with the elements")
     return compute((*x.shape[:2], *grid.shape[1:-1]), f, x.dtype)
 
 
@@ -117,12 +121,18 @@ def _padded(p: E, size: Dim, padding: str, corners: bool, kind: str) -> E:
     return expr.fn("max", expr.fn("min", p, last), expr.const(0, kind))
 
 
+def _chosen(x: Def, lead: tuple[Ix, ...], taps: Sequence[Tap]) -> E:
+    """The element at one tap an axis; 0 outside."""
+    place = lead + tuple(expr.index_of(p, d) for (p, _, _), d in zip(taps, x.shape[2:], strict=True))
+    return expr.select(expr.all_([real for _, real, _ in taps]), x[place], expr.const(0, x.dtype.compute))
+
+
 def _product(x: Def, lead: tuple[Ix, ...], lines: Sequence[list[Tap]], at: list[tuple[E, E]], kind: str) -> E:
     """The weighted sum over the taps of every axis."""
     if not lines:
         place = lead + tuple(expr.index_of(p, d) for (p, _), d in zip(at, x.shape[2:], strict=True))
         real = expr.all_([r for _, r in at])
-        return expr.select(real, x[place], expr.const(0, kind))
+        return expr.select(real, expr.cast(x[place], kind), expr.const(0, kind))
     total: E | None = None
     for place_, real_, weight in lines[0]:
         term = _product(x, lead, lines[1:], [*at, (place_, real_)], kind) * weight

@@ -99,4 +99,4 @@ def is_foldable(node: Node) -> bool:
 
 
 def _fixed(v: Value) -> bool:
-    return isinstance(v.type, TensorType) and v.dtype.kind in "fiubs" and all(isinstance(d, int) for d in v.shape)
+    return isinstance(v.type, TensorType) and v.dtype.kind in "fiubsc" and all(isinstance(d, int) for d in v.shape)

@@ -10,6 +10,8 @@ from aotgen.passes.manager import Hooks
 
 PIPELINE: tuple[str, ...] = (
     "eliminate_noops",  # Identity, Dropout and trivial reshapes hide every pattern below
+    "widen_halves",  # before weights fold: what is 16 bits in the file is float32 in a kernel's panels
+    "dce",  # the roundings nobody reads
     "fold_constants",  # weights that are computed (transposed, cast, dequantised) become weights
     "cse",  # exporters repeat shape arithmetic and constants; equal operands make patterns match
     "sink_transposes",  # before folding into Conv: NHWC exports put transposes between Conv and its bias

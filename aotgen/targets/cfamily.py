@@ -160,6 +160,7 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
     },
     "bool": _BOOL,
     "string": {"eq": call_of("same_text"), "lt": call_of("text_before"), "le": call_of("text_not_after")},
+    **{c: {n: _FLOAT[n] for n in ("neg", "add", "sub", "mul", "eq")} for c in ("c64", "c128")},
 }
 MENTIONS_TWICE = frozenset({"isnan", "sign"})  # operations whose spelling repeats the operand: it must be a name
 
@@ -172,9 +173,21 @@ COMPUTE_CTYPE = {
     "u64": "uint64_t",
     "bool": "bool",
     "string": "aotgen_string",
+    "c64": "complex64",
+    "c128": "complex128",
 }
 _HALVES = {"f16": ("h2f", "f2h", "d2h"), "bf16": ("bf2f", "f2bf", "d2bf")}
-_SMALL = {"f8e4m3fn": "E4M3FN", "f8e5m2": "E5M2", "f8e4m3fnuz": "E4M3FNUZ", "f8e5m2fnuz": "E5M2FNUZ", "f4e2m1": "E2M1"}
+_PARTS = {"c64": "f32", "c128": "f64"}
+_SMALL = {
+    "f8e4m3fn": "E4M3FN",
+    "f8e5m2": "E5M2",
+    "f8e4m3fnuz": "E4M3FNUZ",
+    "f8e5m2fnuz": "E5M2FNUZ",
+    "f8e8m0": "E8M0",
+    "f6e2m3": "E2M3",
+    "f6e3m2": "E3M2",
+    "f4e2m1": "E2M1",
+}
 _HALVES |= {name: (f"load_f8<{f}>", f"store_f8<{f}>", f"store_f8<{f}>") for name, f in _SMALL.items()}
 _OWN_HEADERS = (("_f8<", "common/float8.h"), ("aotgen_string", "common/string_order.h"))  # by what only they make possible
 
@@ -190,7 +203,7 @@ class CFamily:
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""
-        if dtype.kind in self.strangers or dtype.name == "f8e8m0":
+        if dtype.kind in self.strangers:
             raise UnsupportedError(
                 f"elements of type {dtype} inside a loop nest",
                 hint="cast to a supported type at the model's boundary",
@@ -209,6 +222,9 @@ class CFamily:
             return Code("true" if value else "false")
         if dtype == "string":
             return Code(f"aotgen_string{{{quoted(dtypes.encode(value))}, {len(dtypes.encode(value))}}}")
+        if dtype in _PARTS:
+            parts = ", ".join(_float_literal(p, _PARTS[dtype]).text for p in (complex(value).real, complex(value).imag))
+            return Code(f"{COMPUTE_CTYPE[dtype]}{{{parts}}}")
         v = int(value)
         if dtype == "i32":
             return Code("INT32_MIN") if v == -(1 << 31) else Code(str(v), PRIMARY if v >= 0 else UNARY)
@@ -268,7 +284,7 @@ class CFamily:
         bits = self.store(source, arg)
         if source.c == to.c:
             return self.load(to, bits)
-        wide = source.c in ("float", "double") or to.c in ("float", "double")
+        wide = any(t.bits >= 32 and t.kind in "fc" for t in (source, to))
         return self.load(to, f"vm::bit_cast_to<{to.c}>({bits})" if wide else f"static_cast<{to.c}>({bits})")
 
     def load(self, storage: DType, element: str) -> Code:
@@ -313,13 +329,13 @@ class CFamily:
     def _arithmetic(self, symbol: str, dtype: str) -> Fold:
         start = 0 if symbol == "+" else 1
         prec = ADD if symbol == "+" else MUL
-        if dtype.startswith("f"):
+        if dtype[0] in "fc":
             return Fold(
                 COMPUTE_CTYPE[dtype],
                 self.literal(start, dtype).text,
                 lambda acc, v: f"{acc} {symbol} {v.at(prec + 1)}",
                 Code,
-                symbol,
+                symbol if dtype[0] == "f" else "",
             )
         if dtype == "bool":
             return self.fold("or" if symbol == "+" else "and", dtype, False)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: 0BSD
 //
-// float8.h: floats of 8 and 4 bits, stored one to a byte, to float and back.
+// float8.h: floats of 8, 6 and 4 bits, stored one to a byte, to float and back.
 //
-// Formats    e4m3fn and e5m2 (OCP FP8), their fnuz variants, and e2m1 (OCP FP4, in the low four bits).
+// Formats    e4m3fn and e5m2 (OCP FP8), their fnuz variants, e2m3, e3m2 and e2m1 (OCP FP6 and FP4, in the low bits), and
+//            e8m0 (OCP MX block scales): a power of two without sign or zero.
 // load_f8    exact; NaN and infinity where the format has them.
-// store_f8   to nearest, ties to even. Beyond the largest number: infinity where the format has one, else NaN, else (e2m1)
-//            the largest number. ONNX's saturation is a clamp before the store.
+// store_f8   to nearest, ties to even. Beyond the largest number: infinity where the format has one, else NaN, else (6 and 4
+//            bits) the largest number; NaN is -0 there. ONNX's saturation is a clamp before the store. To e8m0 ties go up;
+//            infinity and what is not positive are NaN.
 // Branches   none.
 // Method     with e the exponent of |x|, limited below to the format's smallest, and q = |x| / 2^(e - M) rounded, the code
 //            is q + (e - smallest) 2^M: a denormal has no implicit bit, and a carry out of q moves to the next exponent.
@@ -35,9 +37,18 @@ struct E5M2FNUZ {
   static constexpr bool kInf = false, kUnsignedZero = true;
 };
 struct E2M1 {
-  static constexpr int M = 1, kBias = 1, kLargest = 0x7, kNan = 0x0, kOver = 0x7, kBits = 4;
+  static constexpr int M = 1, kBias = 1, kLargest = 0x7, kNan = 0x8, kOver = 0x7, kBits = 4;
   static constexpr bool kInf = false, kUnsignedZero = false;
 };
+struct E2M3 {
+  static constexpr int M = 3, kBias = 1, kLargest = 0x1f, kNan = 0x20, kOver = 0x1f, kBits = 6;
+  static constexpr bool kInf = false, kUnsignedZero = false;
+};
+struct E3M2 {
+  static constexpr int M = 2, kBias = 3, kLargest = 0x1f, kNan = 0x20, kOver = 0x1f, kBits = 6;
+  static constexpr bool kInf = false, kUnsignedZero = false;
+};
+struct E8M0 {};
 
 namespace vm {
 // 2^n for a normal result.
@@ -67,6 +78,13 @@ AOT_FN float load_f8(uint8_t stored) {
   }
   return r;
 }
+template <>
+AOT_FN float load_f8<E8M0>(uint8_t stored) {
+  const uint32_t code = stored;
+  const uint32_t smallest = 0x00400000u;  // 2^-127 is a denormal float
+  const uint32_t bits = code == 0 ? smallest : code << 23;
+  return vm::bit_cast_to<float>(code == 0xffu ? 0x7fc00000u : bits);
+}
 
 template <class F>
 AOT_FN uint8_t store_f8(float x) {
@@ -83,6 +101,14 @@ AOT_FN uint8_t store_f8(float x) {
   code = F::kUnsignedZero && code == 0 ? 0 : code | sign;
   return static_cast<uint8_t>(x != x ? (F::kNan | (F::kBits == 8 ? sign : 0)) : code);
 }
+template <>
+AOT_FN uint8_t store_f8<E8M0>(float x) {
+  const uint32_t bits = vm::bit_cast_to<uint32_t>(x);
+  // A denormal float has no implicit bit: 2^-127, which is exact, is its tie.
+  const uint32_t half = bits < 0x00800000u ? 0x003fffffu : 0x00400000u;
+  return static_cast<uint8_t>((bits == 0) | (bits >= 0x7f800000u) ? 0xffu : (bits + half) >> 23);
+}
+
 template <class F>
 AOT_FN uint8_t store_f8(double x) {
   return store_f8<F>(odd_float(x));

@@ -25,6 +25,7 @@
 //              AArch64 converts to in hardware; here it holds on every machine.
 #pragma once
 
+#include "complex.h"
 #include "traits.h"
 
 namespace AOT_NS {

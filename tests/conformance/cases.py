@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
+from onnx.backend.test.runner import Runner
 
 MODES = ("static", "dynamic", "constants")
 DATA_KINDS = ("simple", "pytorch-converted", "pytorch-operator")
@@ -68,7 +69,13 @@ def everything() -> dict[str, Case]:
     """Every case whose data the onnx package holds or makes, by name."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return {case.name: case for case in (*_node_cases(), *_stored_cases())}
+        return {case.name: case for case in (*_node_cases(), *_stored_cases(), *_real_cases())}
+
+
+def names(mode: str) -> list[str]:
+    """The cases that are built in ``mode``: all, but that a whole network of constants is not folded, which is the
+    interpreter's work and not the compiler's."""
+    return [c.name for c in everything().values() if mode != "constants" or c.kind != "real"]
 
 
 def _node_cases() -> Iterator[Case]:
@@ -92,6 +99,17 @@ def _stored_cases() -> Iterator[Case]:
                 data.append((ins, outs))
             if data:
                 yield Case(t.name, kind, model, data, t.rtol, t.atol)
+
+
+def _real_cases() -> Iterator[Case]:
+    """Whole networks whose weights are made by ConstantOfShape, on the ramp that onnx's own runner feeds them."""
+    package = Path(onnx.__file__).parent.parent
+    for t in load_model_tests(kind="real"):
+        path = package / t.url
+        model = onnx.load(path)
+        ins = [Runner.generate_dummy_data(i, name=t.name) for i in free_inputs(model)]
+        outs = [_stored(path.with_name(f"{path.stem}_output_{n}.pb"), o.type) for n, o in enumerate(model.graph.output)]
+        yield Case(t.name, "real", model, [(ins, outs)], t.rtol, t.atol)
 
 
 def _stored(path: Path, proto: onnx.TypeProto) -> Value:

@@ -17,10 +17,11 @@ import select
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -63,17 +64,24 @@ def run_cases(
     """Run the named cases in ``mode``, ``jobs`` batches at a time, under a sanitizer where one is named; ``to``: where
     outcomes are stored as they come."""
     cases.everything()  # before the workers are forked: they share it
-    batches = [(names[at : at + BATCH], mode, sanitizer) for at in range(0, len(names), BATCH)]
+    batches = [names[at : at + BATCH] for at in range(0, len(names), BATCH)]
+    return each(partial(run_batch, mode=mode, sanitizer=sanitizer), batches, jobs, to)
+
+
+def each(
+    work: Callable[[Sequence[str]], list[Outcome]], batches: Sequence[Sequence[str]], jobs: int, to: Path | None = None
+) -> dict[str, Outcome]:
+    """What ``work`` says of every batch, ``jobs`` at a time."""
     out: dict[str, Outcome] = {}
+    total = sum(map(len, batches))
     with ExitStack() as stack:
         if jobs == 1:
-            done: Iterable[list[Outcome]] = (run_batch(*batch) for batch in batches)
+            done: Iterable[list[Outcome]] = map(work, batches)
         else:
-            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("fork")))
-            done = pool.map(run_batch, *zip(*batches, strict=True))
+            done = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("fork"))).map(work, batches)
         for outcomes in done:
             out |= {o.case: o for o in outcomes}
-            print(f"{len(out)}/{len(names)} {dict(Counter(o.how for o in out.values()))}", file=sys.stderr, flush=True)
+            print(f"{len(out)}/{total} {dict(Counter(o.how for o in out.values()))}", file=sys.stderr, flush=True)
             if to is not None:  # so that what is known survives a run that does not end
                 store(to, out.values())
     return out
@@ -97,7 +105,7 @@ def run_some(chosen: Sequence[Case], mode: str, sanitizer: str = "") -> list[Out
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
         out = [Outcome(name, *told(error)) for name, error in many.failed.items()]
         made = [(case, many.made[case.name]) for case in chosen if case.name in many.made]
-        return [*out, *_guarded(made, sanitizer, Path(scratch) / "said")]
+        return [*out, *guarded(made, run_case, sanitizer, Path(scratch) / "said")]
 
 
 def told(error: Exception) -> tuple[str, str]:
@@ -109,32 +117,35 @@ def told(error: Exception) -> tuple[str, str]:
     return how, f"{kind}{lines[0]}"[:300]
 
 
-def _guarded(work: list[tuple[Case, Made]], sanitizer: str, log: Path) -> Iterator[Outcome]:
-    """Run ``work`` in children; each time one dies or falls silent, the case it was at has crashed."""
+def guarded(
+    work: list[tuple[Any, Made]], run: Callable[[Any, Any], Outcome], sanitizer: str = "", log: Path = Path()
+) -> Iterator[Outcome]:
+    """Run ``work``, cases with what they compiled to, in children; each time one dies or falls silent, the case it was at
+    has crashed."""
     while work:
         reader, writer = os.pipe()
         child = sanitize.start(work, writer, sanitizer, log) if sanitizer else os.fork()
         if child == 0:
             os.close(reader)
-            tell(work, writer)
+            tell(work, writer, run)
         os.close(writer)
-        told = list(_lines(reader))
+        said = list(_lines(reader))
         os.close(reader)
         os.kill(child, 9)
         _, status = os.waitpid(child, 0)
-        yield from told
-        if len(told) < len(work):
+        yield from said
+        if len(said) < len(work):
             signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            said = sanitize.report(log) if sanitizer else ""
-            yield Outcome(work[len(told)][0].name, CRASH, said or (f"signal {signal}" if signal != 9 else "no answer"))
-        work = work[len(told) + 1 :]
+            report = sanitize.report(log) if sanitizer else ""
+            yield Outcome(work[len(said)][0].name, CRASH, report or (f"signal {signal}" if signal != 9 else "no answer"))
+        work = work[len(said) + 1 :]
 
 
-def tell(work: Sequence[tuple[Case, Made]], writer: int, threads: Sequence[int] = THREADS) -> None:
+def tell(work: Sequence[tuple[Any, Made]], writer: int, run: Callable[[Any, Any], Outcome]) -> None:
     """The child: never returns."""
     try:
         for case, made in work:
-            outcome = run_case(case, made.load, threads)
+            outcome = run(case, made.load)
             os.write(writer, json.dumps(asdict(outcome)).encode() + b"\n")
     finally:
         os._exit(0)
@@ -218,7 +229,7 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="earlier outcomes: only what failed in them is run again")
     parser.add_argument("--sanitize", choices=sorted(sanitize.SANITIZERS), default="", help="build and run with a sanitizer")
     args = parser.parse_args()
-    names = [n for n in cases.everything() if cases.sampled(n, args.part) and re.search(args.match, n)]
+    names = [n for n in cases.names(args.mode) if cases.sampled(n, args.part) and re.search(args.match, n)]
     before = {o.case: o for o in stored(args.again)} if args.again else {}
     names = [n for n in names if n not in before or before[n].how != PASS]
     outcomes = {**before, **run_cases(names, args.mode, args.jobs, args.sanitize, args.out)}

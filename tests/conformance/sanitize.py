@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,11 @@ def _runtime(library: str) -> str:
 
 
 def main() -> None:
-    from tests.conformance.run import tell
+    from tests.conformance.run import run_case, tell
 
     with open(sys.argv[1], "rb") as file:
         work = pickle.load(file)
-    tell(work, int(sys.argv[2]), threads=(3,))
+    tell(work, int(sys.argv[2]), partial(run_case, threads=(3,)))
 
 
 if __name__ == "__main__":

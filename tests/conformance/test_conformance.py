@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(onnx.__version__ != ledger.version(), reason="th
 
 
 def check(mode: str, part: int, folder: Path, sanitizer: str = "") -> None:
-    names = [n for n in cases.everything() if cases.sampled(n, part)]
+    names = [n for n in cases.names(mode) if cases.sampled(n, part)]
     # In a process of its own: its workers fork, and OpenMP does not survive a fork of a process that has used it.
     done = folder / "outcomes.json"
     command = [sys.executable, "-m", "tests.conformance.run", "--mode", mode, "--part", str(part), "--out", str(done)]
@@ -96,3 +96,16 @@ def test_the_official_runner_drives_the_backend() -> None:
     runner.test_suite.run(result)
     assert result.wasSuccessful(), result.failures + result.errors
     assert result.testsRun - len(result.skipped) == 5
+
+
+@pytest.mark.full
+def test_the_official_runner_runs_a_whole_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aotgen import backend
+
+    monkeypatch.setenv("ONNX_MODELS", str(tmp_path))  # where it puts its data
+    runner = Runner(backend.AotgenBackend, __name__)
+    runner.include("^test_squeezenet_cpu$")
+    result = unittest.TestResult()
+    runner.test_suite.run(result)
+    assert result.wasSuccessful(), result.failures + result.errors
+    assert result.testsRun - len(result.skipped) == 1

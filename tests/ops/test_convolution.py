@@ -88,7 +88,8 @@ def test_conv_integer(zeros: int) -> None:
 @pytest.mark.parametrize("bias", [False, True])
 def test_qlinear_conv(channels: bool, bias: bool) -> None:
     w_scale = np.abs(f32(4)) * 0.02 + 0.01 if channels else np.float32(0.02)
-    args = [ints(np.uint8, 0, 255, 1, 3, 5, 6), np.float32(0.03), np.uint8(120), ints(np.int8, -100, 100, 4, 3, 3, 3), w_scale,
+    # Weights within 64: on machines without a four-way dot product onnxruntime saturates sums of two products at 16 bits.
+    args = [ints(np.uint8, 0, 255, 1, 3, 5, 6), np.float32(0.03), np.uint8(120), ints(np.int8, -64, 64, 4, 3, 3, 3), w_scale,
             np.zeros(4, np.int8) if channels else np.int8(0), np.float32(0.3), np.uint8(110)]
     args = [np.asarray(a) for a in args] + ([ints(np.int32, -2000, 2000, 4)] if bias else [])
     attrs: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [1, 2]}

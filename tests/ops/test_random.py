@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from graphs import close, f32, run
@@ -67,3 +69,47 @@ def test_several_tensors_in_one_step() -> None:
               norm_coefficient=0.0, mode="nesterov")
     vn, wn = 0.5 * v + g, 0.5 * w + k
     close(got, [x - 0.1 * (g + 0.5 * vn), y - 0.1 * (k + 0.5 * wn), vn, wn])
+
+
+# 99.9 % of a chi-square variable of k degrees of freedom lie below k + 3.1 sqrt(2 k) + 7 (Wilson and Hilferty's
+# approximation, rounded up), and of the largest distance of n uniform numbers from theirs below 1.95 / sqrt(n)
+# (Kolmogorov). The numbers are the same on every run: a test that passes once always passes.
+
+
+def chi_square(counts: np.ndarray) -> float:
+    want = counts.sum() / counts.size
+    return float(np.square(counts - want).sum() / want)
+
+
+@pytest.mark.parametrize("seed", [0.0, 1.0, 7.5])
+def test_uniform_numbers_fill_their_range_and_pairs_of_them_the_square(seed: float) -> None:
+    x = run("RandomUniform", [], shape=[4 * N], seed=seed)[0].astype(np.float64)
+    cells = (x * 64).astype(int)
+    for counts in (np.bincount(cells, minlength=64), np.bincount(cells[::2] // 8 * 8 + cells[1::2] // 8, minlength=64)):
+        assert chi_square(counts) < 63 + 3.1 * np.sqrt(2 * 63) + 7
+    distance = np.abs(np.sort(x) - (np.arange(x.size) + 0.5) / x.size).max()
+    assert distance < 1.95 / np.sqrt(x.size)
+
+
+def test_normal_numbers_have_the_normal_distribution() -> None:
+    x = np.sort(run("RandomNormal", [], shape=[N], seed=5.0)[0].astype(np.float64))
+    share = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x])
+    assert np.abs(share - (np.arange(N) + 0.5) / N).max() < 1.95 / np.sqrt(N)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_dropout_in_training_keeps_a_share_and_scales_it(dtype: type, known: bool) -> None:
+    x = np.full(N, 3, dtype)
+    args = [x, np.array(0.25, np.float32), np.array(True)]
+    y, mask = run("Dropout", args, n=2, const=[1, 2] if known else [], seed=3)
+    assert abs(mask.mean() - 0.75) < 0.015
+    np.testing.assert_allclose(y.astype(np.float64), np.where(mask, 4.0, 0.0), rtol=1e-3)
+
+
+def test_dropout_in_training_without_loss_and_out_of_training_is_the_identity() -> None:
+    x = f32(5, 4)
+    for ratio, training in ((0.0, True), (0.5, False)):
+        y, mask = run("Dropout", [x, np.array(ratio, np.float32), np.array(training)], n=2, seed=3)
+        np.testing.assert_array_equal(y, x)
+        assert mask.all()
