@@ -211,7 +211,7 @@ class Axis:
     def tables(self, m: Modes) -> tuple[Array, Array]:
         """``[out, taps]`` tables of the elements read and their weights."""
         line, c = self.line(np.float64), self.coordinates(m, np.float64)
-        count = spread(self.scale, m.mode) if m.spreads else TAPS[m.mode]
+        count = spread(self.scale, m.mode) if m.spreads and self.out else TAPS[m.mode]
         at, w = m.tap(c[:, None], np.arange(count)[None], count, line, ARRAYS)
         return at.astype(np.int32), w / w.sum(axis=1, keepdims=True) if m.divides else w
 

@@ -31,6 +31,8 @@ from aotgen.ops.shorthand import Sub
 def integer_map(table: Array, size: int) -> tuple[int, int, int] | None:
     """``(p, r, q)`` with ``(i*p + r) // q == table[i]`` for every i, or None. q is at most twice the output extent."""
     n = len(table)
+    if not n:
+        return 1, 0, 1
     for q, p in ((n, size), (2 * n, 2 * size)):
         fraction = Fraction(p, q)
         p, q = (fraction.numerator, fraction.denominator) if q == n else (2 * fraction.numerator, 2 * fraction.denominator)
@@ -183,7 +185,9 @@ def known_axes(ctx: Ctx, x: Value, axes: Sequence[int], outs: Sequence[Dim], m: 
         return None
     if given is None:
         scale = _kept_aspect(ctx, x, axes, ctx.values(3, "sizes"))
-        given = [float(np.float32(float(Fraction(o, d or 1) if scale is None else scale)))  # type: ignore[arg-type]
+        if any(d == 0 and o != 0 for o, d in zip(outs, sizes, strict=True)):
+            raise ModelError(f"Resize of {list(sizes)} to {list(outs)}: there is nothing to read")
+        given = [1.0 if o == d == 0 else float(np.float32(float(Fraction(o, d) if scale is None else scale)))  # type: ignore[arg-type]
                  for o, d in zip(outs, sizes, strict=True)]
     return [Axis(a, d, o, f, span) for a, d, o, f, span in zip(axes, sizes, outs, given, spans, strict=True)]  # type: ignore[arg-type]
 

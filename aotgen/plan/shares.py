@@ -76,8 +76,8 @@ def pays(steps: Sequence[Step], parts: Dim, saved: int, threads: Sequence[int]) 
 
 def _finest(step: Step) -> float:
     """Into how many parts threads may cut a step: a kernel's tiles are as good as any number."""
-    offered = [estimate(n) for n in slab.cuts(step)]
-    return max(offered, default=1.0) if isinstance(step, LoopNest) else math.inf
+    offered = [1.0, *(estimate(n) for n in slab.cuts(step))]  # a difference of open dims may be estimated as nothing
+    return max(offered) if isinstance(step, LoopNest) else math.inf
 
 
 def busiest(step: Step, threads: int) -> float:

@@ -66,6 +66,9 @@ ROWS: dict[tuple[str, int], Change] = {
     ("Slice", 1): _start,
     ("Range", 1): _more,
     ("Resize", 3): _more,
+    ("Resize", 2): _more,
+    ("STFT", 1): _more,
+    ("MelWeightMatrix", 0): _more,
 }
 
 

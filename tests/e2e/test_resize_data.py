@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import aotgen
+from aotgen.toolchain.loader import RunError
 from tests.e2e.harness import check, literal, normal, parsed
 
+EXTENT = 7  # a status
 HEAD = "g (float[1,2,n,m] x, {given}) => (float[a,b,c,d] y)"
 
 
@@ -50,3 +52,41 @@ def test_scales_of_a_region(tmp_path: Path, corners: tuple[float, ...]) -> None:
     want = aotgen.compile(fixed, tmp_path / "liba", input_shapes={"x": x.shape}).load()({"x": x, "q": r})["y"]
     got = aotgen.compile(parsed(text.format(given="float[8] r", known="")), tmp_path / "libb", dynamic=True).load()({"x": x, "r": r})["y"]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("modes", "operand", "values"), [
+    ('mode="linear", antialias=1', "float[4] s", ((1, 1, 0.4, 0.7), (1, 1, 0.26, 1.5), (1, 1, 1, 1))),
+    ('mode="cubic", exclude_outside=1, cubic_coeff_a=-0.6', "float[4] s", ((1, 1, 1.5, 0.7), (1, 1, 0.5, 2))),
+    ('keep_aspect_ratio_policy="not_larger", axes=[2,3]', "int64[2] s", ((7, 8), (3, 9), (10, 2))),
+    ('keep_aspect_ratio_policy="not_smaller", axes=[3,2], mode="linear"', "int64[2] s", ((7, 8), (3, 9))),
+])
+def test_modes(tmp_path: Path, modes: str, operand: str, values: tuple[tuple[float, ...], ...]) -> None:
+    """Taps, weights or one scale for all axes follow from the operand."""
+    place = "x, , s" if operand.startswith("float") else "x, , , s"
+    model = parsed(HEAD.format(given=operand) + f"{{ y = Resize<{modes}>({place}) }}")
+    model.opset_import[0].version = 19
+    kind = np.float32 if operand.startswith("float") else np.int64
+    feeds = [{"x": normal(1, 2, 9, 11), "s": np.array(v, kind)} for v in values]
+    check(model, feeds, tmp_path, dynamic=True)
+
+
+def test_an_axis_that_does_not_change_spreads_no_infinity(tmp_path: Path) -> None:
+    model = parsed(HEAD.format(given="float[4] s") + '{ y = Resize<mode="linear">(x, , s) }')
+    x = normal(1, 2, 5, 6)
+    x[0, 1] = np.inf
+    run = aotgen.compile(model, tmp_path / "libm", dynamic=True).load()
+    got = run({"x": x, "s": np.array([1, 1, 1.5, 2], np.float32)})["y"]
+    assert np.isfinite(got[0, 0]).all() and np.isinf(got[0, 1]).any()
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 1e-9])
+def test_a_scale_that_makes_nothing(tmp_path: Path, scale: float) -> None:
+    """No elements, or a status: never a crash."""
+    model = parsed(HEAD.format(given="float[4] s") + '{ y = Resize<mode="linear", antialias=1>(x, , s) }')
+    model.opset_import[0].version = 19
+    run = aotgen.compile(model, tmp_path / "libm", dynamic=True).load()
+    feeds = {"x": normal(1, 2, 5, 6), "s": np.array([1, 1, scale, 2], np.float32)}
+    try:
+        assert run(feeds)["y"].size == 0
+    except RunError as error:
+        assert error.status == EXTENT

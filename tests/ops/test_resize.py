@@ -6,10 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from graphs import check, close, expect, f32, run
+from onnx import helper, numpy_helper
 
 from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
+from aotgen.frontend import load_graph
 from aotgen.ir import index
 from aotgen.ir.graph import TensorType
 from aotgen.ops.builder import Builder
@@ -137,3 +141,37 @@ def test_half_computes_in_single() -> None:
     got, = run("Resize", args(x, scales=[1, 1, 2, 2]), const=[2], mode="linear")
     want, = expect("Resize", args(x.astype(np.float32), scales=[1, 1, 2, 2]), opset=19, mode="linear")
     np.testing.assert_array_equal(got, want.astype(np.float16))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("antialias", [0, 1])
+@pytest.mark.parametrize("const", [(3,), ()])
+@pytest.mark.parametrize(("shape", "sizes"), [((1, 0, 3), (1, 0, 5)), ((1, 2, 3), (1, 0, 5)), ((1, 2, 0), (1, 2, 0))])
+def test_nothing(mode: str, antialias: int, const: tuple[int, ...], shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    inputs = [np.zeros(shape, np.float32), None, None, np.array(sizes)]
+    assert run("Resize", inputs, const=const, mode=mode, antialias=antialias)[0].shape == sizes
+
+
+def test_something_of_nothing() -> None:
+    with pytest.raises(ModelError, match="nothing to read"):
+        run("Resize", args(np.zeros((1, 0), np.float32), sizes=[1, 2]), const=(3,))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("scales", [(1, 1, 2, 0.5), (1, 1, 0.6, 1.7), (1, 1, 3, 2)])
+def test_opset_10_rounds_each_axis_by_its_own_scale(mode: str, known: bool, scales: tuple[float, ...]) -> None:
+    """Up where it shrinks, down where it grows."""
+    x, factors = f32(1, 2, 5, 6), np.array(scales, np.float32)
+    node = helper.make_node("Resize", ["x", "s"], ["y"], mode=mode)
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", 1, x.shape)],
+                              [helper.make_empty_tensor_value_info("y")])
+    operand = helper.make_tensor_value_info("s", 1, [4])
+    if known:
+        graph.initializer.append(numpy_helper.from_array(factors, "s"))
+    else:
+        graph.input.append(operand)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=5)
+    feeds = {"x": x} if known else {"x": x, "s": factors}
+    want = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
+    close(list(run_graph(load_graph(model), feeds).values()), want)
