@@ -39,6 +39,7 @@ from tests.conformance.cases import MODES, Case
 
 THREADS = (1, 3)
 BATCH = 32
+FLAGS = ("-O1",)
 PATIENCE = 60  # seconds without a word from the child: it hangs
 PASS, REFUSED, ERROR, COMPILER, MISMATCH, CRASH = "pass", "refused", "error", "compiler", "mismatch", "crash"
 
@@ -101,7 +102,7 @@ def run_some(chosen: Sequence[Case], mode: str, sanitizer: str = "") -> list[Out
     """Compile and run cases, those of onnx or others."""
     with tempfile.TemporaryDirectory(prefix="aotgen-conformance-") as scratch:
         models = {case.name: cases.built(case, mode) for case in chosen}
-        flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else ("-O1",)
+        flags = sanitize.SANITIZERS[sanitizer].flags if sanitizer else FLAGS
         many = compile_many(models, Path(scratch), options_of(mode, sanitizer), group=BATCH, flags=flags, jobs=1)
         out = [Outcome(name, *told(error)) for name, error in many.failed.items()]
         made = [(case, many.made[case.name]) for case in chosen if case.name in many.made]
