@@ -84,6 +84,13 @@ def test_singular_matrix_has_determinant_zero() -> None:
     assert run("Det", [np.ones((3, 3), np.float32)])[0] == 0
 
 
+def test_large_determinants() -> None:
+    """More rows than are spelled out: a library function."""
+    for shape in ((17, 17), (2, 33, 33)):
+        x = f32(*shape)
+        np.testing.assert_allclose(run("Det", [x])[0], np.linalg.det(x.astype(np.float64)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["linear", "circular"])
 def test_cache(mode: str) -> None:
     past, new, at = f32(2, 3, 6, 2), f32(2, 3, 2, 2), np.array([1, 5 if mode == "circular" else 4], np.int64)

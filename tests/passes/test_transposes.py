@@ -53,6 +53,13 @@ def test_transposes_cancel_through_concat_and_mean(check: Any) -> None:
     assert sorted(done.ops) == ["Concat", "ReduceMean"]
 
 
+def test_a_product_of_transposes_stays(check: Any) -> None:
+    """A long sum is kept wider and rounded at the end, which must not look pointwise."""
+    done = check("""g (float[2000,3] x, float[4,2000] w) => (float[4,3] y) {
+        s = Transpose(x) t = Transpose(w) p = MatMul(s, t) q = Transpose(p) y = Neg(q) }""", "sink_transposes", "dce", exact=False)
+    assert done.ops.count("Transpose") == 3
+
+
 def test_a_transpose_that_would_not_vanish_stays(check: Any) -> None:
     done = check("g (float[2,3] x) => (float[3,2] y, float[3,2] z) { t = Transpose(x) y = Exp(t) z = Neg(t) }", "sink_transposes")
     assert done.ops == ["Transpose", "Exp", "Neg"]
