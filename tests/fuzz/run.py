@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import isolated
+from tests.conformance.run import REFUSED
 from tests.fuzz import batch, case, judge, rows, shrink
 from tests.fuzz.batch import Found, Report
 from tests.fuzz.judge import HANG, Outcome
@@ -154,7 +155,7 @@ def _line(plan: Plan, total: Report) -> str:
 def _summary(plan: Plan, total: Report, kinds: Mapping[str, int]) -> None:
     print(f"\n{_line(plan, total)}\n{total.nodes} nodes; rows that made none: "
           f"{', '.join(sorted(set(rows.TABLE) - set(+total.rows))) or 'none'}")
-    refused = Counter(kind(o) for o in total.outcomes if o.how == judge.REFUSED)
+    refused = Counter(kind(o) for o in total.outcomes if o.how == REFUSED)
     refused.update({why: n for why, n in total.skipped.items() if why.startswith("we refuse")})
     for title, table in (("refused by aotgen", refused), ("found", kinds)):
         print(f"{title}: {sum(table.values())}")
