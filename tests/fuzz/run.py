@@ -14,7 +14,7 @@ from typing import Any
 
 from tests import isolated
 from tests.conformance.run import REFUSED
-from tests.fuzz import batch, case, judge, rows, shrink
+from tests.fuzz import batch, case, rows, shrink
 from tests.fuzz.batch import Found, Report
 from tests.fuzz.judge import HANG, Outcome
 
