@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests import isolated
-from tests.conformance.run import REFUSED
+from tests.conformance.run import CRASH, MISMATCH, REFUSED
 from tests.fuzz import batch, case, rows, shrink
 from tests.fuzz.batch import Found, Report
-from tests.fuzz.judge import HANG, Outcome
+from tests.fuzz.judge import HANG, LOWERING, Outcome
 
 Sizes = tuple[dict[str, int], ...]
 # Of every run, the open dims: two sets of contents where all is fixed, else two dims at three settings.
@@ -135,7 +135,9 @@ def _small(plan: Plan, found: Found, seen: set[str]) -> Found:
 
     def fails(candidate: case.Case) -> bool:
         [told] = isolated.each([[candidate]], batch.again, ALONE)
-        return not isinstance(told, isolated.Died) and told[0].how == outcome.how
+        if isinstance(told, isolated.Died) or told[0].how != outcome.how:
+            return False
+        return outcome.how in (MISMATCH, CRASH, LOWERING) or kind(told[0]) == kind(outcome)
 
     def work(of: case.Case) -> case.Case:
         return shrink.shrunk(of, fails, plan.shrink)
