@@ -104,10 +104,8 @@ def _statement(d: Def, env: dict[Atom, Ix], folds: tuple[Atom, ...], read: _Read
         position = index.ix(0)
         for r in d.rvars:
             position = position * (r.ext or 1) + env[r]
-        if not folds:
-            return Stmt(target, at, expr.ix_value(position, "i64"))
     if red is None or (red != "scan" and not d.rvars) or not any(r.ext != 1 for r in d.rvars):
-        return Stmt(target, at, value)
+        return Stmt(target, at, value if position is None else expr.ix_value(position, "i64"))
     return Stmt(target, at, value, red, folds, d.fold, position)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
 from aotgen.ir import define, expr, index
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
@@ -181,7 +182,11 @@ def _each_its_own(d: define.Def, operands: set[int]) -> bool:
     if d.expr is None or d.red is not None:
         return False
     read = [ld.attr[0] for ld in expr.loads_of(d.expr)]
-    if d.shape != broadcast(*(s.shape for s in read)):
+    try:
+        together = broadcast(*(s.shape for s in read))
+    except ModelError:
+        return False  # operands that share no index (a gather's need not)
+    if d.shape != together:
         return False  # with extents of its own
     return all(_own_index(e, d) for e in expr.nodes_of(d.expr)) and all(_each_its_own(s, operands) for s in read)
 

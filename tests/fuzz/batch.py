@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aotgen.core.errors import ToolchainError, UnsupportedError
 from aotgen.core.options import CompileOptions
 from aotgen.many import compile_many
 from tests import isolated
+from tests.conformance.run import told
 from tests.fuzz import case as cases
 from tests.fuzz import judge
 from tests.fuzz.case import Case
-from tests.fuzz.judge import COMPILER, CRASH, ERROR, LOWERING, REFUSED, SKIPPED, Outcome
+from tests.fuzz.judge import CRASH, LOWERING, SKIPPED, Outcome
 
 GROUP = 32
 FLAGS = ("-O1",)
@@ -53,7 +53,7 @@ def run_cases(some: Sequence[Case], flags: tuple[str, ...] = FLAGS) -> list[Outc
     with tempfile.TemporaryDirectory(prefix="aotgen-fuzz-") as scratch:
         options = CompileOptions(dynamic=some[0].dynamic)
         many = compile_many({c.name: c.model for c in some}, Path(scratch), options, group=GROUP, jobs=1, flags=flags)
-        ended = {name: _failed(name, error) for name, error in many.failed.items()}
+        ended = {name: Outcome(name, *told(error)) for name, error in many.failed.items()}
         built = [c for c in some if c.name in many.made]
         expected = dict(zip((c.name for c in built), isolated.each(built, judge.by_ort)))
         for c in list(built):  # onnxruntime crashes too: that is not ours
@@ -61,17 +61,9 @@ def run_cases(some: Sequence[Case], flags: tuple[str, ...] = FLAGS) -> list[Outc
             if not isinstance(said, list):
                 built.remove(c)
                 ended[c.name] = Outcome(c.name, SKIPPED, f"onnxruntime: {said.why}" if isinstance(said, isolated.Died) else said)
-        told = isolated.each(built, lambda c: judge.judged(c, many.made[c.name].load, expected[c.name]))
-        ended |= {c.name: Outcome(c.name, CRASH, t.why) if isinstance(t, isolated.Died) else t for c, t in zip(built, told)}
+        ran = isolated.each(built, lambda c: judge.judged(c, many.made[c.name].load, expected[c.name]))
+        ended |= {c.name: Outcome(c.name, CRASH, t.why) if isinstance(t, isolated.Died) else t for c, t in zip(built, ran)}
         return [ended[c.name] for c in some]
-
-
-def _failed(name: str, error: Exception) -> Outcome:
-    how = {UnsupportedError: REFUSED, ToolchainError: COMPILER}.get(type(error), ERROR)
-    lines = str(error).strip().splitlines() or [""]
-    if how == COMPILER:
-        lines = [line for line in lines if "error:" in line] or lines
-    return Outcome(name, how, (f"{type(error).__name__}: " if how == ERROR else "") + lines[0][:300])
 
 
 def again(some: Sequence[Case]) -> list[Outcome]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tests import isolated
-from tests.fuzz import batch, case, judge, rows, shrink
+from tests.conformance.run import CRASH, MISMATCH, REFUSED
+from tests.fuzz import batch, case, rows, shrink
 from tests.fuzz.batch import Found, Report
-from tests.fuzz.judge import HANG, Outcome
+from tests.fuzz.judge import HANG, LOWERING, Outcome
 
 Sizes = tuple[dict[str, int], ...]
 # Of every run, the open dims: two sets of contents where all is fixed, else two dims at three settings.
@@ -134,7 +135,9 @@ def _small(plan: Plan, found: Found, seen: set[str]) -> Found:
 
     def fails(candidate: case.Case) -> bool:
         [told] = isolated.each([[candidate]], batch.again, ALONE)
-        return not isinstance(told, isolated.Died) and told[0].how == outcome.how
+        if isinstance(told, isolated.Died) or told[0].how != outcome.how:
+            return False
+        return outcome.how in (MISMATCH, CRASH, LOWERING) or kind(told[0]) == kind(outcome)
 
     def work(of: case.Case) -> case.Case:
         return shrink.shrunk(of, fails, plan.shrink)
@@ -154,7 +157,7 @@ def _line(plan: Plan, total: Report) -> str:
 def _summary(plan: Plan, total: Report, kinds: Mapping[str, int]) -> None:
     print(f"\n{_line(plan, total)}\n{total.nodes} nodes; rows that made none: "
           f"{', '.join(sorted(set(rows.TABLE) - set(+total.rows))) or 'none'}")
-    refused = Counter(kind(o) for o in total.outcomes if o.how == judge.REFUSED)
+    refused = Counter(kind(o) for o in total.outcomes if o.how == REFUSED)
     refused.update({why: n for why, n in total.skipped.items() if why.startswith("we refuse")})
     for title, table in (("refused by aotgen", refused), ("found", kinds)):
         print(f"{title}: {sum(table.values())}")

@@ -365,6 +365,18 @@ def test_argmax_over_two_axes():
     check([y], {x: RNG.integers(0, 4, (3, 4, 5))})
 
 
+def test_argmin_of_one_beside_a_fold():
+    """The position along an axis of one element is 0, also where the loops around it fold something else."""
+    x = x_(1, 6, 5)
+    least = reduce_("argmin", (6, 5), (1,), lambda o, r: x[r[0], o[0], o[1]])
+    most = reduce_("max", (6,), (5,), lambda o, r: x[0, o[0], r[0]] * 0.5)
+    power = compute((6, 5), lambda i, j: fn("exp", x[0, i, j] * 0.5 - most[i]))
+    total = reduce_("sum", (6,), (5,), lambda o, r: power[o[0], r[0]])
+    y = compute((6, 5), lambda i, j: power[i, j] / total[i])
+    nests = check([y, least], {x: random(RNG, 1, 6, 5)})
+    assert len(nests) == 1
+
+
 @pytest.mark.parametrize("fold", ["set", "add", "max"])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_scatter_elements(fold, axis):

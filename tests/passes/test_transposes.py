@@ -103,3 +103,10 @@ def test_a_transpose_behind_an_operator_of_another_domain_is_of_onnx() -> None:
     assert {n.domain for n in done.nodes if n.op == "Transpose"} <= {""}
     feeds = {"x": RNG.standard_normal((3, 2, 4)).astype(np.float32)}
     assert len(run_graph(done, feeds)) == 2
+
+
+def test_operands_of_other_extents_are_not_crossed(check: Any) -> None:
+    """A gather's indices need not broadcast with its data."""
+    done = check("""g (float[3,3,4,8] x) => (float[1,5,1,7] y) <int64[1,5,1,7] at = {%s}> {
+        t = Transpose<perm=[0,2,1,3]>(x) y = GatherElements<axis=1>(t, at) }""" % ",".join(str(k % 4) for k in range(35)), "sink_transposes")
+    assert done.ops == ["Transpose", "GatherElements"]
