@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aotgen.core import dtypes
+from aotgen.core.errors import ModelError
 from aotgen.ir import define, expr, index
 from aotgen.ir.expr import E
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value
@@ -181,9 +182,12 @@ def _each_its_own(d: define.Def, operands: set[int]) -> bool:
     if d.expr is None or d.red is not None:
         return False
     read = [ld.attr[0] for ld in expr.loads_of(d.expr)]
-    if d.shape != broadcast(*(s.shape for s in read)):
-        return False  # with extents of its own
-    return all(_own_index(e, d) for e in expr.nodes_of(d.expr)) and all(_each_its_own(s, operands) for s in read)
+    if not all(_own_index(e, d) for e in expr.nodes_of(d.expr)) or not all(_each_its_own(s, operands) for s in read):
+        return False
+    try:
+        return d.shape == broadcast(*(s.shape for s in read))  # else it has extents of its own
+    except ModelError:  # guarded reads of shapes that differ
+        return False
 
 
 def _own_index(e: E, d: define.Def) -> bool:
