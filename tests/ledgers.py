@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.conformance.run import MISMATCH, PASS, Outcome, reason_of
+from tests.conformance.run import COMPILER, CRASH, ERROR, MISMATCH, PASS, REFUSED, Outcome, reason_of
+
+HOWS = tuple(f"{how}: " for how in (REFUSED, ERROR, COMPILER, MISMATCH, CRASH))  # how reasons begin that no person wrote
 
 
 def differences(known: Mapping[str, str], outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -27,6 +29,8 @@ def updated(known: Mapping[str, str], outcomes: Mapping[str, Outcome], grow: boo
             table.setdefault(why, []).append(name)
     for name, o in outcomes.items():
         if o.how != PASS and (grow or name in known):
-            why = known.get(name, "") if o.how == MISMATCH else ""  # a reason written by hand stays
+            before = known.get(name, "")
+            by_hand = o.how == MISMATCH or not before.startswith(HOWS)  # what a person wrote stays
+            why = before if by_hand else ""
             table.setdefault(why or reason_of(o), []).append(name)
     return {why: sorted(table[why]) for why in sorted(table)}

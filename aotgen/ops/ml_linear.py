@@ -29,6 +29,8 @@ def _weighted(ctx: Ctx, s: Sub, x: Value, targets: int | None) -> Value:
         raise ModelError(f"{flat.size} coefficients for {width} features")
     y: Value = s("MatMul", x, s.builder.constant(np.ascontiguousarray(flat.reshape(rows, width).T), "coefficients"))
     bias = ctx.attr_floats("intercepts", [])
+    if bias and len(bias) not in (1, rows):
+        raise ModelError(f"{flat.size} coefficients and {len(bias)} intercepts for {width} features")
     return s("Add", y, s.builder.constant(np.array(bias, np.float32), "intercepts")) if any(bias) else y
 
 

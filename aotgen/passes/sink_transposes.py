@@ -182,13 +182,12 @@ def _each_its_own(d: define.Def, operands: set[int]) -> bool:
     if d.expr is None or d.red is not None:
         return False
     read = [ld.attr[0] for ld in expr.loads_of(d.expr)]
+    if not all(_own_index(e, d) for e in expr.nodes_of(d.expr)) or not all(_each_its_own(s, operands) for s in read):
+        return False
     try:
-        together = broadcast(*(s.shape for s in read))
-    except ModelError:
-        return False  # operands that share no index (a gather's need not)
-    if d.shape != together:
-        return False  # with extents of its own
-    return all(_own_index(e, d) for e in expr.nodes_of(d.expr)) and all(_each_its_own(s, operands) for s in read)
+        return d.shape == broadcast(*(s.shape for s in read))  # else it has extents of its own
+    except ModelError:  # guarded reads of shapes that differ
+        return False
 
 
 def _own_index(e: E, d: define.Def) -> bool:

@@ -171,11 +171,23 @@ def _references(case: Case, feeds: Values) -> list[Values]:
 def _reference(case: Case, feeds: Values, optimise: bool, may_fail: bool = False) -> Values | None:
     """What onnxruntime gives; None where it ``may_fail`` (its optimiser repairs models that it then cannot run as written)."""
     try:
-        return ort.run(case.path, feeds, optimise)
+        return {k: _table(case, k, v) for k, v in ort.run(case.path, feeds, optimise).items()}
     except Exception:
         if may_fail:
             return None
         raise
+
+
+def _table(case: Case, name: str, value: Any) -> Any:
+    """The maps of a ZipMap as the matrix of scores that we make of them, a column a label in the model's order."""
+    maps = value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else []
+    if not maps or not isinstance(maps[0], dict):
+        return value
+    graph = onnx.load(case.path, load_external_data=False).graph
+    (node,) = (n for n in graph.node if n.op_type == "ZipMap" and name in n.output)
+    labels = next(onnx.helper.get_attribute_value(a) for a in node.attribute if a.name.startswith("classlabels"))
+    keys = [k.decode() if isinstance(k, bytes) else k for k in labels]
+    return np.array([[row[k] for k in keys] for row in maps], np.float32)
 
 
 def truth(case: Case, options: CompileOptions, feeds: Values) -> Values | None:

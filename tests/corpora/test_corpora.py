@@ -110,3 +110,11 @@ def test_the_watch_sees_what_is_wrong_with_a_refusal(tmp_path: Path) -> None:
     (work / "left").write_text("")
     assert robustness._refusal(1, "error: no\n", work) != ""
     assert robustness._foreign(["/etc/passwd", str(work / "x"), sys.executable], work) == ["/etc/passwd"]
+
+
+def test_a_ledger_keeps_what_people_wrote_and_loses_what_passes() -> None:
+    known = {"a": "the model is wrong", "b": "refused: no such operator", "c": "error: old"}
+    outcomes = {n: Outcome(n, how, why) for n, how, why in (("a", "error", "x"), ("b", "refused", "op 7"), ("c", PASS, ""), ("d", "crash", "s"))}
+    assert ledgers.updated(known, outcomes, grow=False) == {"the model is wrong": ["a"], "refused: op N": ["b"]}
+    assert "crash: s" in ledgers.updated(known, outcomes, grow=True)
+    assert len(ledgers.differences(known, outcomes)) == 2

@@ -77,6 +77,13 @@ def test_a_mean_over_the_image_is_not_crossed(check: Any) -> None:
     assert done.ops == ["Transpose", "GlobalAveragePool", "Transpose"]
 
 
+def test_a_value_a_channel_is_not_crossed(check: Any) -> None:
+    """Its axis is not the last one: no broadcasting aligns it, and none may be tried."""
+    done = check("""g (float[1,5,6,3] x) => (float[1,5,6,3] y) <float[3] s = {1, 2, 3}, float[3] z = {0, 1, 0}, float[3] v = {1, 4, 9}> {
+        t = Transpose<perm=[0,3,1,2]>(x) b = BatchNormalization(t, s, z, z, v) y = Transpose<perm=[0,2,3,1]>(b) }""", "sink_transposes")
+    assert done.ops == ["Transpose", "BatchNormalization", "Transpose"]
+
+
 def test_inside_bodies(check: Any) -> None:
     done = check("""g (float[2,3] x, bool c) => (float[2,3] y) { a = Exp(x) y = If (c) <
         then_branch = t () => (float[2,3] p) { k = Transpose(a) l = Neg(k) m = Transpose(l) p = Exp(m) },
