@@ -219,6 +219,8 @@ def transposed_extents(
 @lowering("Col2Im")
 def col2im(ctx: Ctx, x: Def, image_shape: Def, block_shape: Def) -> Def:
     """x: ``[N, C*taps, blocks]``; every image element is the sum of the block elements that land on it."""
+    if x.dtype.kind == "s":
+        raise ctx.refuse(f"Col2Im of {x.dtype}s, which have no sum")
     image, taps = ctx.values(1, "image_shape"), ctx.values(2, "block_shape")
     axes = windows(ctx, image, taps)
     channels = index.as_dim(index.ix(x.shape[1]) // index.prod_dims(taps))

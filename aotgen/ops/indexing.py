@@ -11,7 +11,7 @@ import numpy as np
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir.define import Call, Def, call, compute, scatter
-from aotgen.ir.expr import E, cast, wrap_negative
+from aotgen.ir.expr import E, cast, const, fn, wrap_negative
 from aotgen.ir.index import Dim, Ix, as_dim, ix
 from aotgen.ir.interpret import Array, library
 from aotgen.ops.broadcast import replaced, unread
@@ -159,7 +159,8 @@ def _top_k_reference(c: Call, args: Sequence[Array]) -> list[Array]:
 @lowering("NonZero")
 def non_zero(ctx: Ctx, x: Def) -> Def:
     """Coordinates of non-zero elements, i64[rank, count], in row-major order."""
-    mask = compute(x.shape, lambda *i: cast(x[i], dtypes.boolean), dtypes.boolean)
+    text = x.dtype is dtypes.string  # an empty one is nothing
+    mask = compute(x.shape, lambda *i: fn("not", fn("eq", x[i], const("", "string"))) if text else cast(x[i], dtypes.boolean), dtypes.boolean)
     return call("library", "nonzero", [mask], [((x.rank, data_dim(ctx, high=x.size)), dtypes.i64)])[0]
 
 

@@ -199,7 +199,7 @@ class CFamily:
     restrict = "__restrict"
     dims_parameter = "const Dims& d"
     includes: tuple[str, ...] = ("common/scalar.h", "common/vmath.h")
-    strangers = "sc"  # kinds of element types that have no C type in a loop
+    strangers = "s"  # kinds of element types that have no C type in a loop
 
     def ctype(self, dtype: DType) -> str:
         """C type of one stored element. Raises UnsupportedError for a type that has none here."""

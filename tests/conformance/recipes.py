@@ -127,7 +127,7 @@ def row(*, attrs: Attrs | None = None, outputs: int = 0, ties: Sequence[tuple[st
     return Row(operands, attrs or {}, outputs, tuple(ties), bind, oracle, ulps, least, variant)
 
 
-def text(graph: str, oracle: str = "direct") -> Row:
+def text(graph: str, oracle: str | Truth = "direct") -> Row:
     """A graph in ONNX text. ``{T}``: the bound type."""
     return Row(text=graph, oracle=oracle)
 
@@ -168,6 +168,18 @@ def _same_width(b: Binding, p: str) -> Binding | None:
     return {**b, "T1" if p == "T2" else "T2": wide[mine]}
 
 
+def _no_text(b: Binding, p: str) -> Binding | None:
+    return None if "string" in (b["T1"], b["T2"]) else b
+
+
+def _to_text(b: Binding, p: str) -> Binding | None:
+    return b if b["T2"] == "string" else None
+
+
+def _from_text(b: Binding, p: str) -> Binding | None:
+    return b if b["T1"] == "string" else None
+
+
 def _cast_to(b: Binding) -> Mapping[str, Any]:
     return {"to": enum(b["T2"])}
 
@@ -203,6 +215,8 @@ _CONV: dict[str, Spec] = {
     "w": data(3, 2, 3, 3, low=-8, high=8), "w_scale": Given(0.25), "w_zero_point": Given(2), "y_scale": Given(1.77),
     "y_zero_point": Given(3), "B": data(3, low=-9, high=9),
 }  # fmt: skip
+_GRAMS = {"mode": "TF", "min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0, "ngram_counts": [0],
+          "ngram_indexes": [0, 1, 2]}  # fmt: skip
 _POSITIVE = data(2, 3, low=0.25, high=4)
 _DENSE = "({T}[2,3] a, {T}[2,3] b)"
 
@@ -217,7 +231,9 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     "Attention": [
         row(Q=data(1, 2, 3, 4), K=data(1, 2, 5, 4), V=data(1, 2, 5, 4), ties=[("T1", "T2")], ulps=8),
         row(Q=data(1, 2, 3, 4), K=data(1, 2, 5, 4), V=data(1, 2, 5, 4), attn_mask=data(3, 5), ties=[("T1", "T2")], ulps=8,
-            variant="mask"),
+            variant="added", bind=lambda b, p: None if b["U"] == "bool" else b),
+        row(Q=data(1, 2, 3, 4), K=data(1, 2, 5, 4), V=data(1, 2, 5, 4), attn_mask=data(3, 5), oracle="direct", ulps=8,
+            variant="seen", bind=lambda b, p: b if b["U"] == "bool" else None),
     ],
     "AveragePool": _pooled(),
     "BatchNormalization": row(X=data(2, 3, 4), scale=data(3), B=data(3), input_mean=data(3),
@@ -231,8 +247,16 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     "BlackmanWindow": _window(),
     "HammingWindow": _window(),
     "HannWindow": _window(),
-    "Cast": row(input=data(3, 5, low=-3, high=3), attrs=_cast_to, oracle="direct"),
-    "CastLike": row(input=data(3, 5, low=-3, high=3), target_type=data(1), oracle="direct"),
+    "Cast": [
+        row(input=data(3, 5, low=-3, high=3), attrs=_cast_to, oracle="direct", bind=_no_text),
+        row(input=data(3, 5, low=-3, high=3), attrs=_cast_to, oracle="ort", variant="to text", bind=_to_text),
+        row(input=Given(["1.5", "-2", "1e3", "inf"]), attrs=_cast_to, oracle="direct", variant="text", bind=_from_text),
+    ],
+    "CastLike": [
+        row(input=data(3, 5, low=-3, high=3), target_type=data(1), oracle="direct", bind=_no_text),
+        row(input=data(3, 5, low=-3, high=3), target_type=data(1), oracle="ort", variant="to text", bind=_to_text),
+        row(input=Given(["1.5", "-2", "1e3", "inf"]), target_type=data(1), oracle="direct", variant="text", bind=_from_text),
+    ],
     "CausalConvWithState": row(input=data(2, 3, 5), weight=data(3, 1, 2), bias=data(3), past_state=data(2, 3, 1), outputs=2),
     "CenterCropPad": row(input_data=data(4, 3), shape=fixed([2, 5])),
     "Clip": row(input=data(2, 3, low=-9, high=9), min=Given(0), max=Given(1)),
@@ -333,8 +357,8 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     ),
     "NonZero": row(X=data(2, 3, low=-1, high=1), oracle="direct"),
     "OneHot": row(indices=Given([0, 2, 3]), depth=fixed(4), values=data(2), oracle=truths.one_hot),
-    "Optional": text("g ({T}[2,3] x) => ({T}[2,3] y) { o = Optional(x)\n y = OptionalGetElement(o) }"),
-    "OptionalGetElement": text("g ({T}[2,3] x) => ({T}[2,3] y) { o = Optional(x)\n y = OptionalGetElement(o) }"),
+    "Optional": text("g ({T}[2,3] x) => ({T}[2,3] y) { o = Optional(x)\n y = OptionalGetElement(o) }", truths.same),
+    "OptionalGetElement": text("g ({T}[2,3] x) => ({T}[2,3] y) { o = Optional(x)\n y = OptionalGetElement(o) }", truths.same),
     "OptionalHasElement": text("g ({T}[2,3] x) => (bool y) { o = Optional(x)\n y = OptionalHasElement(o) }"),
     "Pad": row(data=data(2, 3), pads=fixed([1, 0, 0, 2]), constant_value=data(), oracle="direct"),
     "Pow": row(X=data(2, 3, low=1, high=3), Y=data(2, 3, low=0, high=3)),
@@ -409,8 +433,7 @@ ROWS: dict[str, Row | Sequence[Row]] = {
         " t = SequenceMap(s) <body = m ({T}[2,3] v) => ({T}[2,3] w) { w = Identity(v) }>\n y = SequenceAt(t, i) }"
     ),
     "SplitToSequence": text(
-        "g ({T}[4,3] x) => ({T}[2,3] y) { i = Constant<value_int = 1>()\n k = Constant<value_int = 2>()\n"
-        " s = SplitToSequence<axis = 0>(x, k)\n y = SequenceAt(s, i) }"
+        "g ({T}[4,3] x) => (seq({T}[2,3]) y) { k = Constant<value_int = 2>()\n y = SplitToSequence<axis = 0>(x, k) }"
     ),
     "Shrink": row(input=data(2, 3, low=-3, high=3), oracle="direct"),
     "Slice": row(data=data(3, 4), starts=fixed([0, -1]), ends=fixed([2, -9]), axes=fixed([0, 1]), steps=fixed([1, -2])),
@@ -421,17 +444,17 @@ ROWS: dict[str, Row | Sequence[Row]] = {
     "Split": row(input=data(2, 5), split=fixed([2, 3]), attrs={"axis": 1}, outputs=2),
     "Sqrt": row(X=_POSITIVE),
     "Squeeze": row(data=data(2, 1, 3), axes=fixed([1]), oracle="direct"),
-    "StringNormalizer": row(X=Data((4,)), attrs={"case_change_action": "UPPER"}, oracle="direct"),
+    "StringNormalizer": row(X=Given(["one", "Two", "three"]), attrs={"case_change_action": "UPPER"}, oracle="direct"),
     "StringSplit": row(X=Given(["a,b", "c", ""]), attrs={"delimiter": ","}, oracle="direct", outputs=2),
     "RegexFullMatch": row(X=data(2, 3), attrs={"pattern": "[a-z]+"}, oracle="direct"),
     "ImageDecoder": row(encoded_stream=Given([80, 54, 10, 49, 32, 49, 10, 50, 53, 53, 10, 1, 2, 3]), oracle="direct"),
     "TensorScatter": row(past_cache=data(2, 1, 4, 3), update=data(2, 1, 2, 3), write_indices=Given([0, 1]), oracle="direct"),
-    "TfIdfVectorizer": row(
-        X=Given([1, 1, 3, 3, 3, 7]), oracle="direct",
-        attrs=lambda b: {"mode": "TF", "min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0, "ngram_counts": [0],
-                         "ngram_indexes": [0, 1, 2], **({"pool_strings": ["1", "3", "7"]} if b["T"] == "string" else
-                                                        {"pool_int64s": [1, 3, 7]})},
-    ),
+    "TfIdfVectorizer": [
+        row(X=Given([1, 1, 3, 3, 3, 7]), oracle="direct", attrs={**_GRAMS, "pool_int64s": [1, 3, 7]},
+            bind=lambda b, p: None if b["T"] == "string" else b),
+        row(X=Given(["a", "b", "b", "c"]), oracle="direct", attrs={**_GRAMS, "pool_strings": ["a", "b", "z"]}, variant="text",
+            bind=lambda b, p: b if b["T"] == "string" else None),
+    ],
     "Tile": row(input=data(2, 3), repeats=fixed([2, 1])),
     "TopK": [
         row(X=data(3, 5, low=-9, high=9), K=fixed([2]), outputs=2, oracle="direct"),

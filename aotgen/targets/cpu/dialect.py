@@ -78,7 +78,7 @@ class CpuDialect(CFamily):
     """C++17 for any CPU."""
 
     name = "cpu"
-    strangers = "c"
+    strangers = ""
     includes: tuple[str, ...] = ("cpu/extent.h", "common/scalar.h", "common/vmath.h")
     schedules: Sequence[Schedule] = (Loops(),)
 
