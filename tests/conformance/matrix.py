@@ -272,7 +272,7 @@ def _declared(values: Sequence[Any], model: onnx.ModelProto) -> list[Array]:
         for v in value if several else [value]:
             a = np.asarray(v).astype(dtype)
             # Where the evaluator means no string, it writes the number 0.
-            out.append(np.where(a == 0, "", a).astype(object) if dtype == object else a)
+            out.append(np.where(a == 0, "", a).astype(object) if dtype.kind == "O" else a)
     return out
 
 
