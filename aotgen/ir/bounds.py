@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from aotgen.ir.atoms import OVER_DIMS
-from aotgen.ir.index import Atom, Dim, Ix, as_dim, ix, minimum, nonneg, var
+from aotgen.ir.choice import minimum
+from aotgen.ir.index import Atom, Dim, Ix, as_dim, ix, nonneg, var
 
 
 def bound(value: Dim, dims: Collection[Atom] | None = None) -> Dim | None:

@@ -194,9 +194,32 @@ def ix_value(i: Ix | int, dtype: str = "i64") -> E:
     return const(c, dtype) if c is not None else _cons("ix", (), dtype, i)
 
 
+def undivided(e: Ix) -> Ix:
+    """Something simpler that is ``>= 0`` exactly where ``e`` is.
+
+    Without the division when ``e`` is ``rest +- a // b``: ``a // b >= -rest`` iff ``a >= -rest * b``, and ``a // b <= rest``
+    iff ``a < (rest + 1) * b``. And ``e >= 0`` iff ``e // c >= 0``, where that leaves no division: ``2*o - 1`` is ``o - 1``,
+    ``16*r - 16 + l`` with ``0 <= l < 16`` is ``r - 1``.
+    """
+    divs = [a for a in e.atoms() if a.kind == "div"]
+    if not divs:
+        for c in sorted({abs(k) for m, k in e.terms.items() if m and abs(k) > 1}, reverse=True):
+            q = e // c
+            if not any(a.kind in ("div", "mod") for a in q.atoms() - e.atoms()):
+                return undivided(q)
+        return e
+    if len(divs) != 1 or abs(e.terms.get((divs[0],), 0)) != 1 or sum(divs[0] in m for m in e.terms) != 1:
+        return e
+    d, sign = divs[0], e.terms[(divs[0],)]
+    assert d.a is not None
+    assert d.b is not None
+    rest = e - sign * index.var(d)
+    return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
+
+
 def ge0(i: Ix | int) -> E:
     """``i >= 0``, folded as soon as it is provable; a quotient alone is compared without dividing."""
-    i = index.undivided(index.ix(i))
+    i = undivided(index.ix(i))
     if index.nonneg(i):
         return true()
     if index.nonneg(-i - 1):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders, and the
-minima and broadcast extents of dims.
+"""Index arithmetic: canonical integer polynomials over loop variables, named dims, floor divisions and remainders, and what
+``ir.choice`` adds of dims.
 
 Two ``Ix`` are equal iff their terms are. Reshape, transpose, head splits, blocked layouts and loop collapsing all
 reduce to the simplifications made here, so a wrong rule is silent everywhere: every rule is property-tested against
@@ -204,57 +204,6 @@ def indirect(payload: Any, ext: Ix | int, lo: int = 0) -> Ix:
     return var(_intern(key, lambda: Atom("ind", payload=payload, lo=ix(lo), ext=ix(ext))))
 
 
-def minimum(x: Ix | int, y: Ix | int) -> Ix:
-    """The smaller of two polynomials of dims; what they have in common is taken out."""
-    x, y = ix(x), ix(y)
-    if nonneg(y - x):
-        return x
-    if nonneg(x - y):
-        return y
-    shared = {m: c for m, c in x.terms.items() if m and y.terms.get(m) == c}
-    common = Ix({**shared, (): min(x.terms.get((), 0), y.terms.get((), 0))})
-    return common + _of_dims("min", *sorted((x - common, y - common), key=_order))
-
-
-def maximum(x: Ix | int, y: Ix | int) -> Ix:
-    """The larger of two polynomials of dims."""
-    return ix(x) + y - minimum(x, y)
-
-
-def broadcast(x: Ix | int, y: Ix | int) -> Ix:
-    """The extent of an axis that two extents share where one of them gives way if it is 1: ``y`` where ``x`` is 1, else ``x``.
-    They are equal or one is 1; so one that is known not to be 1 is the answer."""
-    x, y = ix(x), ix(y)
-    if x == y or y == 1 or nonneg(x - 2):
-        return x
-    if x == 1 or nonneg(y - 2):
-        return y
-    first, *rest = sorted(dict.fromkeys((*_sides(x), *_sides(y))), key=_order)
-    for side in rest:
-        first = _of_dims("broadcast", first, side)
-    return first
-
-
-def many(x: Ix | int) -> Ix:
-    """0 where the extent ``x`` is 1 (or 0), 1 where it is larger: the stride by which a broadcast axis is read."""
-    return minimum(1, maximum(0, ix(x) - 1))
-
-
-def _of_dims(kind: str, x: Ix, y: Ix) -> Ix:
-    assert not x.vars() | y.vars(), f"{kind} of {x} and {y}, which are not of dims alone"
-    return var(_intern((kind, x, y), lambda: Atom(kind, a=x, b=y)))
-
-
-def _sides(e: Ix) -> list[Ix]:
-    """The extents that a broadcast one is made of."""
-    a = _single_atom(e)
-    return [e] if a is None or a.kind != "broadcast" else [side for part in a.parts() for side in _sides(part)]
-
-
-def _order(e: Ix) -> list[tuple[list[int], int]]:
-    return [([a.serial for a in m], c) for m, c in e.sorted_terms()]
-
-
 def dims_of(value: Dim) -> list[Atom]:
     """The ``dim`` atoms of an extent, sorted by name."""
     return sorted({a for a in ix(value).walk() if a.kind == "dim"}, key=lambda a: a.name)
@@ -262,12 +211,8 @@ def dims_of(value: Dim) -> list[Atom]:
 
 # -- internals
 
-_MAKE: dict[str, Callable[[Ix, Ix], Ix]] = {
-    "div": lambda x, y: x // y,
-    "mod": lambda x, y: x % y,
-    "min": minimum,
-    "broadcast": broadcast,
-}
+# How an atom made of two others is made again of what these have become; ``ir.choice`` adds its own.
+MAKE: dict[str, Callable[[Ix, Ix], Ix]] = {"div": lambda x, y: x // y, "mod": lambda x, y: x % y}
 
 
 def _own_vars(a: Atom) -> Iterable[Atom]:
@@ -281,7 +226,7 @@ def _subst_atom(a: Atom, env: Mapping[Atom, Ix]) -> Ix:
         return env[a]
     if a.kind in OPERATIONS:
         x, y = (part.subst(env) for part in a.parts())
-        return _MAKE[a.kind](x, y)
+        return MAKE[a.kind](x, y)
     if a.kind == "ind":
         new = a.payload.subst(env)
         return var(a) if new is a.payload else indirect(new, a.ext.subst(env), a.lo.const() or 0)  # type: ignore
@@ -307,7 +252,7 @@ def _recombine(terms: dict[Monomial, int]) -> Ix:
             ((cm, cc),) = a.b.terms.items()
             rest = list(m)
             rest.remove(a)
-            twin = _single_atom(a.a // a.b)  # canonical: the twin of (w // 20) % 20 is w // 400
+            twin = single_atom(a.a // a.b)  # canonical: the twin of (w // 20) % 20 is w // 400
             if twin is None:
                 continue
             other = tuple(sorted((*rest, twin, *cm)))
@@ -359,7 +304,7 @@ def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
             inner = Ix({m: (v if m else v - k % g) // g for m, v in rest.terms.items()})
             q, r = _divmod(inner, ix(c // g)) if c > g else (inner, ix(0))
             return quotient + q, r * g + k % g
-    single = _single_atom(rest)
+    single = single_atom(rest)
     if single is not None and c is not None:
         nested = _nested(single, c)
         if nested is not None:
@@ -402,7 +347,7 @@ def _reduced(e: Ix, by: Ix) -> Ix:
     return Ix(dict(t for m, c in e.terms.items() if (t := _divide_exact(m, c, by)) is not None))
 
 
-def _single_atom(e: Ix) -> Atom | None:
+def single_atom(e: Ix) -> Atom | None:
     if len(e.terms) == 1:
         ((m, k),) = e.terms.items()
         if k == 1 and len(m) == 1:
@@ -424,29 +369,6 @@ def _nested(a: Atom, c: int) -> tuple[Ix, Ix] | None:
         r_atom = _intern(("mod", var(a), ix(c)), lambda: Atom("mod", a=var(a), b=ix(c)))
         return a.a // (d * c), var(r_atom)
     return None
-
-
-def undivided(e: Ix) -> Ix:
-    """Something simpler that is ``>= 0`` exactly where ``e`` is.
-
-    Without the division when ``e`` is ``rest +- a // b``: ``a // b >= -rest`` iff ``a >= -rest * b``, and ``a // b <= rest``
-    iff ``a < (rest + 1) * b``. And ``e >= 0`` iff ``e // c >= 0``, where that leaves no division: ``2*o - 1`` is ``o - 1``,
-    ``16*r - 16 + l`` with ``0 <= l < 16`` is ``r - 1``.
-    """
-    divs = [a for a in e.atoms() if a.kind == "div"]
-    if not divs:
-        for c in sorted({abs(k) for m, k in e.terms.items() if m and abs(k) > 1}, reverse=True):
-            q = e // c
-            if not any(a.kind in ("div", "mod") for a in q.atoms() - e.atoms()):
-                return undivided(q)
-        return e
-    if len(divs) != 1 or abs(e.terms.get((divs[0],), 0)) != 1 or sum(divs[0] in m for m in e.terms) != 1:
-        return e
-    d, sign = divs[0], e.terms[(divs[0],)]
-    assert d.a is not None
-    assert d.b is not None
-    rest = e - sign * var(d)
-    return undivided(d.a + rest * d.b if sign > 0 else (rest + 1) * d.b - 1 - d.a)
 
 
 def nonneg(e: Ix | int, where: Ix | None = None) -> bool:

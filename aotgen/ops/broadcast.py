@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
-from aotgen.ir import expr, facts, index
+from aotgen.ir import choice, expr, facts, index
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix, as_dim
@@ -37,7 +37,7 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
         shown = " and ".join(str(list(s)) for s in shapes)
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
     facts.assume_broadcast(a, b)
-    return as_dim(index.broadcast(a, b))
+    return as_dim(choice.broadcast(a, b))
 
 
 def never_equal(a: Dim, b: Dim) -> bool:
@@ -57,7 +57,7 @@ def along(extent: Dim, i: Ix) -> Ix:
     if extent == 1:
         return index.ix(0)
     open_end = not isinstance(extent, int) and not index.nonneg(extent - 2) and not index.nonneg(extent - 1 - i)
-    return i * index.many(extent) if open_end else i
+    return i * choice.many(extent) if open_end else i
 
 
 def elementwise(ctx: Ctx, f: Callable[..., E], xs: Sequence[Def], dtype: DType | None = None) -> Def:

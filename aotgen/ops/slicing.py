@@ -9,7 +9,7 @@ import numpy as np
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
-from aotgen.ir import facts, index
+from aotgen.ir import choice, facts, index
 from aotgen.ir.define import Call, Def, call, compute
 from aotgen.ir.expr import E, ge0, guard, ix_value
 from aotgen.ir.index import Dim, Ix, as_dim, ix
@@ -26,7 +26,7 @@ def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
     c = v.const()
     if c is not None and abs(c) >= INFINITE:
         return high if c > 0 else low
-    return index.maximum(low, index.minimum(v, high))
+    return choice.maximum(low, choice.minimum(v, high))
 
 
 def _from_end(v: Ix, d: Dim) -> Ix:
@@ -34,7 +34,7 @@ def _from_end(v: Ix, d: Dim) -> Ix:
     c = v.const()
     if c is not None and abs(c) >= INFINITE:
         return v
-    negative = index.minimum(1, index.maximum(0, -v))  # 1 where it is
+    negative = choice.minimum(1, choice.maximum(0, -v))  # 1 where it is
     return v + negative * d
 
 
@@ -44,7 +44,7 @@ def slice_bounds(start: Dim, end: Dim, step: int, d: Dim) -> tuple[Ix, Dim]:
         raise ModelError("slice step is 0")
     low, high = (ix(0), ix(d)) if step > 0 else (ix(-1), ix(d) - 1)
     first, last = (clamp(_from_end(ix(v), d), low, high) for v in (start, end))
-    span = index.maximum(last - first if step > 0 else first - last, 0)
+    span = choice.maximum(last - first if step > 0 else first - last, 0)
     return (ix(0), 0) if span == 0 else (first, as_dim((span + abs(step) - 1) // abs(step)))
 
 

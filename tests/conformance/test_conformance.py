@@ -71,8 +71,8 @@ def test_a_missing_barrier_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_report_is_a_line(tmp_path: Path) -> None:
     log = tmp_path / "said"
     log.write_text("==1==x\nWARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 4 at 0x1 by thread T1:\n"
-                   "    #0 relu_1 /tmp/m.cpp:3 (m.so+0x1)\n  Previous read of size 4 at 0x1 by main thread:\n"
-                   "    #0 add_1 /tmp/m.cpp:9 (m.so+0x1)\n", "utf-8")
+                   "    #0 relu_1 src/m.cpp:3 (m.so+0x1)\n  Previous read of size 4 at 0x1 by main thread:\n"
+                   "    #0 add_1 src/m.cpp:9 (m.so+0x1)\n", "utf-8")
     assert sanitize.report(log) == "WARNING: ThreadSanitizer: data race (pid=1) relu_1 / add_1"
     log.write_text("", "utf-8")
     assert sanitize.report(log) == ""

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aotgen.ir import index
-from aotgen.ir.index import Ix, extremes, ix, nonneg, undivided, var
+from aotgen.ir import choice, index
+from aotgen.ir.expr import undivided
+from aotgen.ir.index import Ix, extremes, ix, nonneg, var
 
 RANGES = {"a": (0, 6), "b": (0, 16), "c": (2, 5), "d": (-3, 4)}
 DIMS = {"P": (1, 3), "Q": (2, 4), "Z": (0, 2)}
@@ -75,8 +76,8 @@ def build(t) -> Ix:
         return var(SPACE.vars[t]) if t in SPACE.vars else SPACE.dims[t]
     a, b = build(t[1]), build(t[2])
     return {"+": a.__add__, "-": a.__sub__, "*": a.__mul__, "/": a.__floordiv__, "%": a.__mod__,
-            "min": lambda y: index.minimum(a, y), "max": lambda y: index.maximum(a, y),
-            "many": lambda y: index.many(a) + y}[t[0]](b)
+            "min": lambda y: choice.minimum(a, y), "max": lambda y: choice.maximum(a, y),
+            "many": lambda y: choice.many(a) + y}[t[0]](b)
 
 
 def value(t, env) -> int:
@@ -176,10 +177,10 @@ def test_broadcast_extents():
     """Of equal extents, or where one is 1; in any order; read in steps of 0 or 1; empty where one of them is."""
     shapes = {n: index.dim(n, 0, 3) for n in "STU"}
     s, t, u = shapes.values()
-    e = index.broadcast(index.broadcast(s, t), u)
-    assert e == index.broadcast(u, index.broadcast(t, s))
+    e = choice.broadcast(choice.broadcast(s, t), u)
+    assert e == choice.broadcast(u, choice.broadcast(t, s))
     i = index.fresh_var(e, "i")
-    assert nonneg(e) and nonneg(index.many(s) * var(i)) and not nonneg(e - 1)
+    assert nonneg(e) and nonneg(choice.many(s) * var(i)) and not nonneg(e - 1)
     atoms = [index.dims_of(d)[0] for d in shapes.values()]
     for values in itertools.product(range(4), repeat=3):
         wide = {v for v in values if v != 1}
@@ -189,26 +190,26 @@ def test_broadcast_extents():
         n = wide.pop() if wide else 1
         assert e.evaluate(env) == n
         if n:
-            assert [index.many(d).evaluate(env) for d in shapes.values()] == [int(v != 1) for v in values]
+            assert [choice.many(d).evaluate(env) for d in shapes.values()] == [int(v != 1) for v in values]
 
 
 def test_broadcast_with_a_number():
     s, at_least_two = index.dim("S", 0, 3), index.dim("T", 2, 3)
-    assert index.broadcast(s, 1) == s and index.broadcast(s, s) == s
-    assert index.broadcast(s, 5) == 5 and index.broadcast(5, s) == 5
-    assert index.broadcast(s, at_least_two) == at_least_two
+    assert choice.broadcast(s, 1) == s and choice.broadcast(s, s) == s
+    assert choice.broadcast(s, 5) == 5 and choice.broadcast(5, s) == 5
+    assert choice.broadcast(s, at_least_two) == at_least_two
 
 
 def test_slices_stay_within():
     """Whatever is clamped is provably so."""
     n, m = index.dim("N", 0), index.dim("M", 0)
-    low = index.maximum(0, index.minimum(n - 2, m))
+    low = choice.maximum(0, choice.minimum(n - 2, m))
     assert nonneg(low) and nonneg(m - low)
-    count = index.maximum(0, m - low)
+    count = choice.maximum(0, m - low)
     k = index.fresh_var(count, "k")
     assert nonneg(m - 1 - low - var(k))
-    assert index.minimum(n + 1, m + 1) == index.minimum(n, m) + 1
-    assert index.maximum(n, m) == index.maximum(m, n)
+    assert choice.minimum(n + 1, m + 1) == choice.minimum(n, m) + 1
+    assert choice.maximum(n, m) == choice.maximum(m, n)
 
 
 def test_common_factors_leave_a_quotient():

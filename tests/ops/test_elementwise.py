@@ -13,7 +13,7 @@ from check import check, ours
 
 from aotgen.core import dtypes
 from aotgen.core.errors import ModelError
-from aotgen.ir import facts, index
+from aotgen.ir import choice, facts
 from aotgen.ir.graph import TensorType
 from aotgen.ir.index import dim
 from aotgen.ops.builder import Builder
@@ -357,7 +357,7 @@ def test_open_dims_broadcast() -> None:
     x, row, other = (b.input(k, TensorType(f32, s)) for k, s in (("x", (n, 4)), ("row", (4,)), ("other", (m, 4))))
     assert b.op("Add", [x, row]).shape == (n, 4)
     with facts.assuming() as assumed:
-        assert b.op("Add", [x, other]).shape == (index.broadcast(n, m), 4)
+        assert b.op("Add", [x, other]).shape == (choice.broadcast(n, m), 4)
     assert [str(c) for c in assumed] == ["N == M or N == 1 or M == 1"]
     with pytest.raises(ModelError, match="cannot be broadcast"):
         b.op("Add", [row, b.input("bad", TensorType(f32, (5,)))])
