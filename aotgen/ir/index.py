@@ -68,11 +68,16 @@ class Ix:
         return self._vars
 
     def walk(self) -> Iterator[Atom]:
-        """Every atom, nested ones included (not into ``ind`` payloads)."""
+        """Every atom once, nested ones included (not into ``ind`` payloads)."""
+        return self._walk(set())
+
+    def _walk(self, seen: set[Atom]) -> Iterator[Atom]:
         for a in sorted(self.atoms()):
-            yield a
-            for part in a.parts():
-                yield from part.walk()
+            if a not in seen:
+                seen.add(a)
+                yield a
+                for part in a.parts():
+                    yield from part._walk(seen)
 
     def sorted_terms(self) -> list[tuple[Monomial, int]]:
         """Terms in a deterministic order: larger strides first, the constant last."""
@@ -128,25 +133,29 @@ class Ix:
     def __mod__(self, other: Ix | int) -> Ix:
         return _divmod(self, ix(other))[1]
 
-    def subst(self, env: Mapping[Atom, Ix]) -> Ix:
-        """Replace ``var``/``dim`` atoms, simplifying on the way."""
+    def subst(self, env: Mapping[Atom, Ix], memo: dict[Atom, Ix] | None = None) -> Ix:
+        """Replace ``var``/``dim`` atoms, simplifying on the way. ``memo``: what nested atoms have become, so that each is
+        visited once."""
         if not env or not any(a in env or a.kind not in ("var", "dim") for a in self.atoms()):
             return self
+        memo = {} if memo is None else memo
         out = ix(0)
         for m, c in self.terms.items():
             term = ix(c)
             for a in m:
-                term = term * _subst_atom(a, env)
+                term = term * _subst_atom(a, env, memo)
             out = out + term
         return out
 
-    def evaluate(self, env: Mapping[Atom, Any], indirect: Callable[[Any], Any] | None = None) -> Any:
+    def evaluate(self, env: Mapping[Atom, Any], indirect: Callable[[Any], Any] | None = None,
+                 memo: dict[Atom, Any] | None = None) -> Any:
         """The value with ``env[atom]`` (int or integer array) for every var and dim; ``indirect`` evaluates payloads."""
         total: Any = 0
+        memo = {} if memo is None else memo
         for m, c in self.terms.items():
             prod: Any = c
             for a in m:
-                prod = prod * _eval_atom(a, env, indirect)
+                prod = prod * _eval_atom(a, env, indirect, memo)
             total = total + prod
         return total
 
@@ -221,26 +230,30 @@ def _own_vars(a: Atom) -> Iterable[Atom]:
     return a.payload.vars() if a.kind == "ind" else ()
 
 
-def _subst_atom(a: Atom, env: Mapping[Atom, Ix]) -> Ix:
+def _subst_atom(a: Atom, env: Mapping[Atom, Ix], memo: dict[Atom, Ix]) -> Ix:
     if a in env:
         return env[a]
     if a.kind in OPERATIONS:
-        x, y = (part.subst(env) for part in a.parts())
-        return MAKE[a.kind](x, y)
+        if a not in memo:
+            x, y = (part.subst(env, memo) for part in a.parts())
+            memo[a] = var(a) if (x, y) == a.parts() else MAKE[a.kind](x, y)
+        return memo[a]
     if a.kind == "ind":
         new = a.payload.subst(env)
         return var(a) if new is a.payload else indirect(new, a.ext.subst(env), a.lo.const() or 0)  # type: ignore
     return var(a)
 
 
-def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | None) -> Any:
+def _eval_atom(a: Atom, env: Mapping[Atom, Any], ind: Callable[[Any], Any] | None, memo: dict[Atom, Any]) -> Any:
     if a.kind == "ind":
         assert ind is not None, "an indirect index needs an evaluator"
         return ind(a.payload)
     if a.kind in ("var", "dim"):
         return env[a]
-    x, y = (part.evaluate(env, ind) for part in a.parts())
-    return OPERATIONS[a.kind](x, y)
+    if a not in memo:
+        x, y = (part.evaluate(env, ind, memo) for part in a.parts())
+        memo[a] = OPERATIONS[a.kind](x, y)
+    return memo[a]
 
 
 def _recombine(terms: dict[Monomial, int]) -> Ix:

@@ -22,17 +22,22 @@ INFINITE = 10**9  # slice bounds from here on mean "to the end": exporters write
 
 
 def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
-    """``v`` limited to [low, high]; huge constants are infinities."""
+    """``v`` limited to [low, high]; huge constants are infinities. A bound that is a minimum already (a layer slices what the
+    layer before it sliced) is noted to lie within: minima of minima would make polynomials without end."""
     c = v.const()
     if c is not None and abs(c) >= INFINITE:
         return high if c > 0 else low
+    if choice.is_choice(v):
+        facts.assume_nonneg(v - low)
+        facts.assume_nonneg(high - v)
+        return v
     return choice.maximum(low, choice.minimum(v, high))
 
 
 def _from_end(v: Ix, d: Dim) -> Ix:
     """A slice bound that may count from the end."""
     c = v.const()
-    if c is not None and abs(c) >= INFINITE:
+    if choice.is_choice(v) or (c is not None and abs(c) >= INFINITE):
         return v
     negative = choice.minimum(1, choice.maximum(0, -v))  # 1 where it is
     return v + negative * d
