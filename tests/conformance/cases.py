@@ -9,6 +9,7 @@ The same rule holds for every case; there are no options of single cases.
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def _open(info: onnx.ValueInfoProto) -> None:
     if info.type.WhichOneof("value") == "tensor_type":
         for k, d in enumerate(info.type.tensor_type.shape.dim):
             d.Clear()
-            d.dim_param = f"{info.name}_d{k}"
+            d.dim_param = f"{re.sub(r'[^A-Za-z0-9]', '_', info.name)}_d{k}"  # no sign of arithmetic in it
 
 
 def _forget(proto: onnx.TypeProto) -> None:
