@@ -102,6 +102,9 @@ def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value
         elif len(inside.shape) != len(after.shape):
             raise UnsupportedError(f"carried value '{inside.name}' changes rank from {first.type} to {after.type}",
                                    node=node.where())
+        elif any(d != n and not is_carried(d) for d, n in zip(inside.shape, after.shape, strict=True)):
+            raise UnsupportedError(f"carried value '{inside.name}' changes shape from {inside.type} to {after.type}",
+                                   node=node.where())
         else:
             made += [a for d in inside.shape if is_carried(d) for a in index.dims_of(d)]
         out.append(inside.type)

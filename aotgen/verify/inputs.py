@@ -207,7 +207,7 @@ def _image_scales(x: Sequence[int], n: int, rng: np.random.Generator) -> Sequenc
 WHOLE: dict[tuple[str, int], Whole] = {
     ("ReshapeExtents", 1): _same_size,
     ("ExpandExtents", 1): _same_extents,
-    ("ResizeExtents", 1): _image_scales,
+    ("ResizeExtents", 2): _image_scales,
 }
 
 # ------------------------------------------------------------------------------------------------- words

@@ -96,7 +96,7 @@ def _refusal(code: int, talk: str, work: Path) -> str:
 def _foreign(opened: list[str], *roots: Path) -> list[str]:
     """The opened paths that lie outside the model's folder, the output, Python and this project."""
     homes = [Path(p).resolve() for p in (sys.prefix, sys.base_prefix, ROOT, "/proc", "/sys", "/dev", *sys.path)]
-    homes += [r.resolve() for r in roots]
+    homes = [h for h in homes if h != Path(h.anchor)] + [r.resolve() for r in roots]  # a path entry may be the root itself
     return [p for p in opened if not any(Path(p).resolve().is_relative_to(h) for h in homes)]
 
 

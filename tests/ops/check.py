@@ -39,7 +39,9 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def run_graph(graph: Graph, feeds: Mapping[Value, Array], dims: Mapping[str, int] | None = None) -> list[Array]:
     """Outputs of a Graph without bodies: the Defs of all its nodes, interpreted together; where nodes make extents, node
     by node."""
-    if any(registry.DIMS in node.attrs for node in graph.nodes):
+    given = {a for v in graph.inputs for a in v.dims()}
+    made = any(a not in given for node in graph.nodes for v in node.outputs if v is not None for a in v.dims())
+    if made or any(registry.DIMS in node.attrs for node in graph.nodes):
         done = interp.run_graph(graph, {v.name: a for v, a in feeds.items()})
         return [done[v.name] for v in graph.outputs]
     defs: dict[Value, define.Def] = {}

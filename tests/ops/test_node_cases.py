@@ -50,6 +50,7 @@ def collected() -> Iterator[Any]:
         if (
             len(nodes) == 1
             and registry.find(nodes[0].op_type, nodes[0].domain) is not None
+            and all(v.type.HasField("tensor_type") for v in (*case.model.graph.input, *case.model.graph.output))
             and not any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in nodes[0].attribute)
         ):
             yield case
