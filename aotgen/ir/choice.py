@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from aotgen.ir import index
-from aotgen.ir.atoms import OVER_DIMS, Atom, interned
+from aotgen.ir.atoms import Atom, interned
 from aotgen.ir.index import Dim, Ix, ix
 
 
-def is_choice(value: Dim) -> bool:
-    """Is there a minimum or a broadcast extent in ``value``?"""
-    return any(a.kind in OVER_DIMS for a in ix(value).walk())
+def has_minimum(value: Dim) -> bool:
+    """Is there a minimum in ``value``? Slices of slices would make minima of minima without end."""
+    return any(a.kind == "min" for a in ix(value).walk())
 
 
 def minimum(x: Ix | int, y: Ix | int) -> Ix:

@@ -37,7 +37,7 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
         shown = " and ".join(str(list(s)) for s in shapes)
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
     plain, other = sorted((a, b), key=lambda d: len(list(index.ix(d).walk())))
-    if choice.is_choice(other):  # extents made of minima stay as they are: of such a pair the plainer one is taken
+    if choice.has_minimum(other):  # extents made of minima stay as they are: of such a pair the plainer one is taken
         facts.assume_equal(a, b)
         return plain
     facts.assume_broadcast(a, b)

@@ -27,7 +27,7 @@ def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
     c = v.const()
     if c is not None and abs(c) >= INFINITE:
         return high if c > 0 else low
-    if choice.is_choice(v):
+    if choice.has_minimum(v):
         facts.assume_nonneg(v - low)
         facts.assume_nonneg(high - v)
         return v
@@ -37,7 +37,7 @@ def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
 def _from_end(v: Ix, d: Dim) -> Ix:
     """A slice bound that may count from the end."""
     c = v.const()
-    if choice.is_choice(v) or (c is not None and abs(c) >= INFINITE):
+    if choice.has_minimum(v) or (c is not None and abs(c) >= INFINITE):
         return v
     negative = choice.minimum(1, choice.maximum(0, -v))  # 1 where it is
     return v + negative * d

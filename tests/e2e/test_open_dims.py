@@ -170,3 +170,12 @@ def test_a_cache_that_grows(tmp_path: Path) -> None:
     feeds = [{"past": normal(1, 2, p, 4), "k": normal(1, 2, s, 4, seed=1), "q": normal(1, 2, s, 4, seed=2)}
              for p, s in ((1, 1), (7, 3), (33, 1))]
     check(model, feeds, tmp_path, dynamic=True)
+
+
+def test_three_operands_of_which_any_may_be_broadcast(tmp_path: Path) -> None:
+    """One library: each run another operand has the extent 1."""
+    model = parsed("""g (bool[a,b] c, float[d,e] x, float[f,h] y) => (float[m,n] w, float[k,l] s) {
+        w = Where(c, x, y) s = Sum(x, y, w) }""")
+    shapes = [((3, 4), (3, 4), (3, 4)), ((1, 4), (3, 1), (1, 1)), ((3, 1), (1, 4), (3, 4)), ((1, 1), (1, 1), (2, 5))]
+    feeds = [{"c": normal(*c) > 0, "x": normal(*x, seed=1), "y": normal(*y, seed=2)} for c, x, y in shapes]
+    check(model, feeds, tmp_path, dynamic=True)
