@@ -7,14 +7,15 @@ C++ divides towards zero where these divide downwards: the same, because a run w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aotgen.core.errors import InternalError
 from aotgen.emit import names
 from aotgen.ir import index
 from aotgen.ir.atoms import OVER_DIMS
+from aotgen.ir.bounds import bound
 from aotgen.ir.facts import Condition
-from aotgen.ir.index import Atom, Dim
+from aotgen.ir.index import Atom, Dim, Ix
 
 HELPERS = {"min": "smaller", "broadcast": "wider"}  # functions of kernels/cpu/extent.h, and of the C interface
 
@@ -56,11 +57,20 @@ def _rough_atom(a: Atom, struct: str) -> str:
 
 
 def condition(c: Condition, struct: str = "d") -> str:
-    """``c`` as a C++ expression."""
+    """``c`` as a C++ expression; false where a product in it does not fit 64 bits."""
     if c.unless:
-        return " || ".join(condition(p, struct) for p in c.parts())
+        return " || ".join(f"({p})" if "&&" in p else p for p in (condition(part, struct) for part in c.parts()))
     left, right = (spell(index.as_dim(side), struct) for side in c.sides())
-    return f"{left} {'==' if c.equal else '>='} {right}"
+    fits = [f"{rough(p, struct)} < 9e18" for p in dict.fromkeys(q for side in c.sides() for q in _too_large(side))]
+    return " && ".join([*fits, f"{left} {'==' if c.equal else '>='} {right}"])
+
+
+def _too_large(value: Ix) -> Iterator[Ix]:
+    """``value`` and what it is made of, as far as a product of dims, each below 2^31, may exceed 63 bits."""
+    for part in (value, *(p for a in value.walk() for p in a.parts())):
+        most = bound(part)
+        if most >= 2**63 if isinstance(most, int) else any(31 * len(m) + c.bit_length() > 63 for m, c in part.terms.items()):
+            yield part
 
 
 def largest(values: Sequence[Dim], struct: str = "d") -> str:

@@ -86,6 +86,19 @@ def test_what_cannot_be(tmp_path: Path, text: str, feeds: dict[str, np.ndarray],
     compare(loaded(good), expected(newer(text), good))
 
 
+def test_a_product_beyond_64_bits(tmp_path: Path) -> None:
+    """Extents whose product is 24 only because it wraps around: refused, not walked."""
+    wraps = ints(1_539_092, 1_484_310, 48_448_661)
+    assert np.multiply.reduce(wraps) == 24
+    text = "g (float[2,3,4] x, int64[3] s) => (float[1,1,1] y) { r = Reshape(x, s) y = ReduceSum(r) }"
+    loaded = aotgen.compile(newer(text), tmp_path / "libm").load()
+    with pytest.raises(RunError) as caught:
+        loaded({"x": X, "s": wraps})
+    assert caught.value.status == DIMS
+    good = {"x": X, "s": ints(4, 3, 2)}
+    compare(loaded(good), expected(newer(text), good))
+
+
 def test_the_callers_pool(tmp_path: Path) -> None:
     """Everything taken is given back; memory refused is a status, and nothing is lost then either."""
     loaded = aotgen.compile(newer(CASES["reshape and on"][0]), tmp_path / "libm").load()
