@@ -60,7 +60,8 @@ struct Pool {
   void* const raw = pool.take(pool.context, static_cast<size_t>(bytes) + 128);
   if (raw == nullptr) return nullptr;
   const uintptr_t at = (reinterpret_cast<uintptr_t>(raw) + 127) / 64 * 64;
-  Block* const block = block_of(static_cast<unsigned char*>(raw) + (at - reinterpret_cast<uintptr_t>(raw)));
+  Block* const block =
+      block_of(static_cast<unsigned char*>(raw) + (at - reinterpret_cast<uintptr_t>(raw)));
   *block = {raw, nullptr, bytes};
   return block;
 }

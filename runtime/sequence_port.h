@@ -34,8 +34,8 @@ namespace {
   return true;
 }
 
-[[maybe_unused]] inline void load_list(Pool& pool, int slot, const aotgen_tensor* from, size_t count,
-                                       int64_t element) {
+[[maybe_unused]] inline void load_list(Pool& pool, int slot, const aotgen_tensor* from,
+                                       size_t count, int64_t element) {
   if (from == nullptr) return;
   List* const list = fresh_list(pool, slot, static_cast<int64_t>(count));
   for (size_t k = 0; list != nullptr && k < count; ++k) {
@@ -59,7 +59,8 @@ namespace {
   return data_of(block);
 }
 
-[[maybe_unused]] inline aotgen_tensor* store_list(Pool& pool, int slot, size_t* count, void** owned) {
+[[maybe_unused]] inline aotgen_tensor* store_list(Pool& pool, int slot, size_t* count,
+                                                  void** owned) {
   *count = 0;
   List* const list = list_of(pool, slot);
   if (list == nullptr) return nullptr;

@@ -8,7 +8,7 @@
 #ifndef AOTGEN_TENSOR
 #define AOTGEN_TENSOR
 typedef struct aotgen_tensor { /* one of a sequence */
-  int32_t type;    /* of an element, as in ONNX's TensorProto: 1 float, 7 int64_t, 9 bool, ... */
+  int32_t type; /* of an element, as in ONNX's TensorProto: 1 float, 7 int64_t, 9 bool, ... */
   int32_t rank;
   int64_t shape[8];
   void* data;      /* row-major */

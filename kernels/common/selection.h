@@ -47,8 +47,8 @@ template <class T>
 // [0, n]. Scratch: 16 n bytes.
 template <class T, class I>
 [[maybe_unused]] inline void topk_of(const T* x, const I* k, T* values, int64_t* indices,
-                                     int64_t* counts, ptrdiff_t outer, ptrdiff_t n,
-                                     ptrdiff_t inner, bool largest, int tid, int, void* scratch) {
+                                     int64_t* counts, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner,
+                                     bool largest, int tid, int, void* scratch) {
   if (tid != 0) return;
   counts[0] = between(0, static_cast<int64_t>(k[0]), n);
   topk(x, values, indices, outer, n, inner, static_cast<ptrdiff_t>(counts[0]), largest, 0, 1,
@@ -77,9 +77,9 @@ AOT_FN SliceAxis slice_axis(int64_t begin, int64_t end, int64_t step, int64_t n)
 // x of shape dims[rank] -> y: axis axes[k] is cut to begins[k], ends[k], steps[k] (null: 1), of
 // which counts[k] elements stay.
 template <class T, class I>
-[[maybe_unused]] inline void slice_steps(const T* x, const I* begins, const I* ends,
-                                         const I* steps, T* y, int64_t* counts, int rank,
-                                         const Sizes& dims, int cut, const Sizes& axes) {
+[[maybe_unused]] inline void slice_steps(const T* x, const I* begins, const I* ends, const I* steps,
+                                         T* y, int64_t* counts, int rank, const Sizes& dims,
+                                         int cut, const Sizes& axes) {
   SliceAxis all[8];
   int64_t strides[8], at[8], total = 1, stride = 1, from = 0;
   for (int d = 0; d < rank; ++d) all[d] = {0, dims.at[d], 1};
@@ -160,8 +160,16 @@ template <class T, class I>
                                     ptrdiff_t n, int64_t most, bool use_score_threshold,
                                     bool center_point_box, int tid, int, void* scratch) {
   if (tid != 0) return;
-  const NmsProblem p = {boxes, scores, batches, classes, n, between(0, *max_boxes, most),
-                        *iou_threshold, *score_threshold, use_score_threshold, center_point_box};
+  const NmsProblem p = {boxes,
+                        scores,
+                        batches,
+                        classes,
+                        n,
+                        between(0, *max_boxes, most),
+                        *iou_threshold,
+                        *score_threshold,
+                        use_score_threshold,
+                        center_point_box};
   nms_select(p, 0, 1, scratch);
   counts[0] = nms_count(p, scratch);
   nms_write(p, selected, 0, 1, scratch);
@@ -194,8 +202,8 @@ template <class T, class Above>
 
 // Is slice a to stand after slice b? Equal ones stand in index order.
 template <class T, class Above>
-[[maybe_unused]] inline bool unique_after(const T* x, ptrdiff_t outer, ptrdiff_t n,
-                                          ptrdiff_t inner, int64_t a, int64_t b) {
+[[maybe_unused]] inline bool unique_after(const T* x, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner,
+                                          int64_t a, int64_t b) {
   const int order = unique_compare<T, Above>(x, outer, n, inner, a, b);
   return order != 0 ? order > 0 : a > b;
 }
@@ -218,8 +226,7 @@ template <class T, class Above>
     ptrdiff_t at = start;
     for (ptrdiff_t child = 2 * at + 1; child < size; child = 2 * at + 1) {
       const ptrdiff_t other = child + 1;
-      if (other < size &&
-          unique_after<T, Above>(x, outer, n, inner, order[other], order[child])) {
+      if (other < size && unique_after<T, Above>(x, outer, n, inner, order[other], order[child])) {
         child = other;
       }
       if (!unique_after<T, Above>(x, outer, n, inner, order[child], moving)) break;

@@ -69,7 +69,8 @@ enum : int { kNoMemory = 1, kNoPosition = 2 };
   }
   Cell* const cell = static_cast<Cell*>(data_of(block));
   Cell* const first = static_cast<Cell*>(pool.cells);
-  *cell = {first, nullptr, 0, reinterpret_cast<unsigned char*>(cell) + kCell, bytes, {}, rank, type};
+  *cell = {first, nullptr, 0,    reinterpret_cast<unsigned char*>(cell) + kCell,
+           bytes, {},      rank, type};
   for (int d = 0; d < rank; ++d) cell->shape[d] = shape[d];
   if (first != nullptr) first->previous = cell;
   pool.cells = cell;
@@ -81,8 +82,10 @@ enum : int { kNoMemory = 1, kNoPosition = 2 };
   List* const old = list_of(pool, k);
   for (int64_t i = 0; old != nullptr && i < old->size; ++i) give_cell(pool, old->cells()[i]);
   if (old != nullptr) old->size = 0;
-  const int64_t cell = static_cast<int64_t>(sizeof(Cell*)), head = static_cast<int64_t>(sizeof(List));
-  grow(pool, k, head + size * cell);  // doubles, so that a list that grows by one each trip is cheap
+  const int64_t cell = static_cast<int64_t>(sizeof(Cell*)),
+                head = static_cast<int64_t>(sizeof(List));
+  grow(pool, k,
+       head + size * cell);  // doubles, so that a list that grows by one each trip is cheap
   List* const list = list_of(pool, k);
   if (list == nullptr) {
     fail(pool, kNoMemory);
@@ -128,8 +131,8 @@ enum : int { kNoMemory = 1, kNoPosition = 2 };
 
 /// y = x with a tensor put in at place `at` of those from 0 to the size of x.
 template <class T>
-[[maybe_unused]] inline void insert_at(Pool& pool, int x, const T* data, int64_t at, int y, int rank,
-                                       const Sizes& shape, int type) {
+[[maybe_unused]] inline void insert_at(Pool& pool, int x, const T* data, int64_t at, int y,
+                                       int rank, const Sizes& shape, int type) {
   int64_t count = 1;
   for (int d = 0; d < rank; ++d) count *= shape.at[d];
   const int64_t n = size_of(pool, x), place = place_of(at, n + 1);
@@ -170,7 +173,9 @@ template <class I>
   erase_at(pool, x, static_cast<int64_t>(*at), y);
 }
 
-[[maybe_unused]] inline void sequence_length(Pool& pool, int x, int64_t* y) { *y = size_of(pool, x); }
+[[maybe_unused]] inline void sequence_length(Pool& pool, int x, int64_t* y) {
+  *y = size_of(pool, x);
+}
 
 [[maybe_unused]] inline void sequence_present(Pool& pool, int x, uint8_t* y) {
   *y = list_of(pool, x) != nullptr ? 1 : 0;
@@ -265,8 +270,8 @@ template <class T>
 
 /// The shape of all tensors side by side along `axis`, or stacked along a new one; -1 where they do
 /// not fit each other.
-[[maybe_unused]] inline void sequence_joined_shape(Pool& pool, int x, int64_t* y, int rank, int axis,
-                                                   bool stacks) {
+[[maybe_unused]] inline void sequence_joined_shape(Pool& pool, int x, int64_t* y, int rank,
+                                                   int axis, bool stacks) {
   const int64_t n = size_of(pool, x);
   const int own = stacks ? rank - 1 : rank;
   int64_t along = stacks ? n : 0;

@@ -274,8 +274,8 @@ AOT_FN bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 [[maybe_unused]] inline double power_of_two(int power) {
   if (power > 1023) return __builtin_inf();
   if (power < -1074) return 0.0;
-  const uint64_t bits = power < -1022 ? uint64_t{1} << (power + 1074)
-                                      : static_cast<uint64_t>(power + 1023) << 52;
+  const uint64_t bits =
+      power < -1022 ? uint64_t{1} << (power + 1074) : static_cast<uint64_t>(power + 1023) << 52;
   return vm::bit_cast_to<double>(bits);
 }
 
@@ -328,8 +328,9 @@ template <class T>
   Decimal d;
   for (ptrdiff_t i = mine.begin; i < mine.end; ++i) {
     const Reading r = read_number(x[i], &d);
-    const uint64_t most = is_signed ? (UINT64_MAX >> 1) + (r.negative ? 1u : 0u)
-                                    : r.negative ? 0 : UINT64_MAX;
+    const uint64_t most = is_signed    ? (UINT64_MAX >> 1) + (r.negative ? 1u : 0u)
+                          : r.negative ? 0
+                                       : UINT64_MAX;
     uint64_t size = 0;
     bool beyond = r.infinite || (r.number && d.point > 20);
     for (int k = 0; r.number && !beyond && k < d.point; ++k) {

@@ -8,10 +8,10 @@
 #pragma once
 
 #ifdef __CUDACC__
-#define AOT_LAUNCH(kernel, blocks, threads, stream, ...)                                   \
-  do {                                                                                     \
-    const unsigned aot_blocks = static_cast<unsigned>(blocks);                             \
-    if (aot_blocks != 0) kernel<<<aot_blocks, threads, 0, stream>>>(__VA_ARGS__);          \
+#define AOT_LAUNCH(kernel, blocks, threads, stream, ...)                          \
+  do {                                                                            \
+    const unsigned aot_blocks = static_cast<unsigned>(blocks);                    \
+    if (aot_blocks != 0) kernel<<<aot_blocks, threads, 0, stream>>>(__VA_ARGS__); \
   } while (0)
 #else
 #include "host_shim.h"
