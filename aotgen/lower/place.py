@@ -209,7 +209,7 @@ def _result_layout(p: Placement, d: Def) -> None:
 
 def _stored_arguments(p: Placement, call: Call) -> None:
     """Arguments of library calls and regions, and what epilogues read, are stored."""
-    if call.kind == "library":
+    if call.kind != "kernel":
         call.args = tuple(_plain(p, d) for d in call.args)
     first = call.params.get("operands", 0) if call.kind == "kernel" else 0
     for d in call.args[first:]:
@@ -223,7 +223,8 @@ def _stored_arguments(p: Placement, call: Call) -> None:
 
 
 def _plain(p: Placement, d: Def) -> Def:
-    """``d``, or a copy of it where it is stored with blocks or a halo: library functions read dense rows."""
+    """``d``, or a copy of it where it is stored with blocks or a halo: library functions read dense rows, and
+    so do a region's copies and the kernels of its bodies."""
     layout = p.layouts.get(d)
     if layout is None or layout.is_row_major:
         return d

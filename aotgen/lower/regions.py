@@ -64,8 +64,8 @@ class _Region:
 
     def input(self, k: int) -> Tensor | None:
         """Where operand ``k`` of the node lives."""
-        d = self.call.params["inputs"][k]
-        return None if d is None else self.tensors[d]
+        at = self.call.params["inputs"][k]
+        return None if at is None else self.tensors[self.call.args[at]]
 
     def result(self, k: int) -> Tensor:
         return self.tensors[self.call.results[k]]
@@ -104,8 +104,9 @@ class _Region:
         """A scope for a body in which captured values are sources living where the outer graph put them."""
         inner = Scope(graph, self.outer.rules, constants=self.state.constants, known=self.outer.known, log=self.state.log)
         tensors: dict[Def, Tensor] = {}
-        captured: dict[Value, Def] = self.call.params["captured"]
-        for v, d in captured.items():
+        captured: dict[Value, int] = self.call.params["captured"]
+        for v, at in captured.items():
+            d = self.call.args[at]
             alias = inner.env[v] = define.source(v.name, d.shape, d.dtype)
             tensors[alias] = self.tensors[d] if d in self.tensors else self.state.weight(d)
         return inner, tensors

@@ -142,14 +142,15 @@ class Scope:
         }
         results = [(v.storage.shape, v.storage.dtype) if v is not None else ((), dtypes.f32) for v in node.outputs]
         args = list(dict.fromkeys([*inputs, *captured.values()]))
+        at = {d: k for k, d in enumerate(args)}  # placement may put another Def of the same contents there
         outs = define.call(
             "region",
             node.op,
             args,
             results,
             node=node,
-            captured=captured,
-            inputs=tuple(None if v is None else self.value(v) for v in node.inputs),
+            captured={v: at[d] for v, d in captured.items()},
+            inputs=tuple(None if v is None else at[self.value(v)] for v in node.inputs),
         )
         extents.adopt(outs, node, self.made)
         for d in outs:

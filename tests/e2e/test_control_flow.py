@@ -56,6 +56,19 @@ def test_swapped_values(tmp_path: Path) -> None:
     check(model, [{"a0": normal(3), "b0": normal(3, seed=1)}], tmp_path)
 
 
+@pytest.mark.parametrize("channels", [16, 17])
+def test_what_a_convolution_leaves_for_a_body(channels: int, tmp_path: Path) -> None:
+    """Convolutions store channel blocks; carried values are copied row by row, and the kernels of a body read rows too."""
+    text = """g (float[1,3,9] x, int64 n, bool go) => (float[1,%d,8] y, float[1,5,8] z) <%s, %s> {
+        h = Conv(x, w)
+        y = Loop(n, go, h) <body = b (int64 i, bool c, float[1,%d,8] s) => (bool d, float[1,%d,8] t) { d = Identity(c) t = Tanh(s) }>
+        z = If(go) <then_branch = t () => (float[1,5,8] a) { a = MatMul(m, h) }, else_branch = e () => (float[1,5,8] b) { k = MatMul(m, h) b = Neg(k) }> }"""
+    weights = literal("w", normal(channels, 3, 2)), literal("m", normal(1, 5, channels))
+    model = parsed(text % (channels, *weights, channels, channels))
+    feeds = [{"x": normal(1, 3, 9, seed=1), "n": np.array(n), "go": np.array(go)} for n, go in ((0, True), (3, True), (1, False))]
+    check(model, feeds, tmp_path)
+
+
 @pytest.mark.parametrize("into", [0, 1])
 @pytest.mark.parametrize("out", [0, 1])
 def test_scan(tmp_path: Path, into: int, out: int) -> None:

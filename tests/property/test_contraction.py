@@ -6,11 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.property.check import amounts, check
-from tests.property.differences import NEITHER, ONNX, Difference, empty, special
+from tests.property.differences import NEITHER, ONNX, ORT, Difference, always, empty, special
 
 TABLE = (
     Difference("Det", special, NEITHER, "which pivot meets NaN is not said"),
     Difference("MatMulInteger", empty, ONNX, "onnxruntime leaves sums of nothing as it found them"),
+    Difference("QLinearMatMul", always, ORT, "onnx rounds after it has added the zero point: a tie falls the other way where that is odd"),
 )
 
 
