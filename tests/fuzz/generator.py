@@ -243,7 +243,7 @@ class Gen:
         self._modest(plain, [a[0].dtype.name for a in plain])
         wide = self._wide(proto, operands)
         self._modest(wide, [a[0].dtype.name for a in plain])
-        outs = [self._kept(name, p, w, exact and all(v.exact for v in operands)) for name, p, w in
+        outs = [self._kept(name, p, w, exact and all(v.exact for v in operands), any(v.varies for v in operands)) for name, p, w in
                 zip(proto.output, self._every(plain), self._every(wide), strict=True)]
         self._agreed(proto, operands, outs)
         self.nodes.append(proto)
@@ -280,8 +280,8 @@ class Gen:
                     self.need(np.isfinite(a).all(), "not finite")
                     self.need(most < HUGE[dtype], "a huge result")
 
-    def _kept(self, name: str, plain: tuple[Array, ...], wide: tuple[Array, ...], exact: bool) -> Var:
-        return Var(name, plain, wide, exact or plain[0].dtype.name not in ROUNDING)
+    def _kept(self, name: str, plain: tuple[Array, ...], wide: tuple[Array, ...], exact: bool, varies: bool) -> Var:
+        return Var(name, plain, wide, exact or plain[0].dtype.name not in ROUNDING, varies=varies)
 
     def _agreed(self, proto: onnx.NodeProto, operands: list[Var], outs: list[Var]) -> None:
         """Drop a node behind which the two runs drift apart; report one on which they disagree when given the same."""

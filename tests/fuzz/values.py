@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil, inf
 from random import Random
 from typing import Any
 
@@ -29,13 +30,15 @@ ROUNDING = {name: float(ml_dtypes.finfo(name).eps) / 2 for name in ("float16", "
 @dataclass(frozen=True, eq=False)
 class Var:
     """A value and its contents in every run of the graph: ``plain`` as onnxruntime computes it, ``wide`` with every float in
-    float64. ``exact``: any correct evaluation gives these very bits. ``weight``: an initializer."""
+    float64. ``exact``: any correct evaluation gives these very bits. ``weight``: an initializer.
+    ``varies``: this is what a body sees on its first trip; nothing holds on the next."""
 
     name: str
     plain: tuple[Array, ...]
     wide: tuple[Array, ...]
     exact: bool = True
     weight: bool = False
+    varies: bool = False
     notes: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -78,17 +81,18 @@ class Var:
 
     @cached_property
     def low(self) -> float:
-        return min((float(a.min()) for a in self.wide if a.size), default=0.0)
+        return -inf if self.varies else min((float(a.min()) for a in self.wide if a.size), default=0.0)
 
     @cached_property
     def high(self) -> float:
-        return max((float(a.max()) for a in self.wide if a.size), default=0.0)
+        return inf if self.varies else max((float(a.max()) for a in self.wide if a.size), default=0.0)
 
     @property
     def scale(self) -> float:
         return max(abs(self.low), abs(self.high))
 
     def within(self, low: float | None, high: float | None) -> bool:
+        """Is every element known to be within these bounds?"""
         return (low is None or self.low >= low) and (high is None or self.high <= high)
 
 
@@ -132,7 +136,7 @@ def _integers(rnd: Random, rng: np.random.Generator, kind: np.dtype[Any], shape:
         extremes = rng.choice(np.array([low, high, 0], kind), shape)
         return np.where(rng.random(shape) < 0.2, extremes, out)
     a, b = _bounds(low, high, 8)
-    return rng.integers(max(int(a), info.min), min(int(b), info.max), shape, kind, endpoint=True)
+    return rng.integers(max(ceil(a), info.min), min(int(b), info.max), shape, kind, endpoint=True)
 
 
 def _bounds(low: float | None, high: float | None, width: float) -> tuple[float, float]:

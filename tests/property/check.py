@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 
 import onnx
-import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -30,10 +29,6 @@ from tests.property.differences import Difference
 ROOT = Path(__file__).resolve().parents[2]
 OPSETS = (reference.OPSET, 23)
 BY = {differences.ORT: reference.by_ort, differences.ONNX: reference.by_onnx}
-AMOUNTS = {"some": (4, 1), "many": (60, 8)}  # cases of a row to draw, and to compile
-# Both in ``make test-full``: which graphs onnxruntime and the interpreter agree on still depends, for 8-bit products and a
-# short-time Fourier transform, on the machine and on what ran before in the same process.
-amounts = pytest.mark.parametrize("amount", [pytest.param(amount, marks=pytest.mark.full) for amount in AMOUNTS])
 rows.load()
 
 
@@ -93,9 +88,11 @@ def drawn(row: Row, table: Sequence[Difference], examples: int, kept: int) -> li
     return list(cases.values())[-kept:]
 
 
-def check(family: str, table: Sequence[Difference], amount: str, folder: Path) -> None:
-    """The property of a family: its rows agree with the references, and with what is compiled from them."""
-    some = [c for row in rows.of_family(family) for c in drawn(row, table, *AMOUNTS[amount])]
+def check(family: str, examples: int, kept: int, folder: Path) -> None:
+    """The property of a family: its rows agree with the references on ``examples`` cases each, and with what is compiled
+    from ``kept`` of them."""
+    table = differences.TABLES.get(family, ())
+    some = [c for row in rows.of_family(family) for c in drawn(row, table, examples, kept)]
     assert some
     paths = [str(case.save(c, folder)) for c in some]
     # In a process of its own: its children fork, and OpenMP does not survive a fork of a process that has used it.

@@ -29,7 +29,7 @@ def grow(inner: Gen) -> None:
 
 def entering(g: Gen, v: Var, exact: bool = False) -> Var:
     """What a body sees of ``v`` on its first trip."""
-    return Var(g.name("b"), v.plain, v.wide, exact=exact or not v.is_float)
+    return Var(g.name("b"), v.plain, v.wide, exact=exact or not v.is_float, varies=True)
 
 
 def own(inner: Gen) -> list[Var]:
@@ -71,7 +71,7 @@ def loop(g: Gen) -> None:
     trips = g.any(("int64",), (0, 0), low=0, high=4) if g.chance(0.6) else g.weight(np.array(g.int(0, 4), np.int64))
     go = g.weight(np.array(True)) if g.chance(0.7) else g.any(("bool",), (0, 0))
     zero, yes = np.zeros((), np.int64), np.ones((), bool)
-    trip, cond = (Var(g.name("b"), (a,) * runs, widened([a] * runs)) for a in (zero, yes))
+    trip, cond = (Var(g.name("b"), (a,) * runs, widened([a] * runs), varies=True) for a in (zero, yes))
     carried = [entering(g, v) for v in states]
     inner = g.inside([trip, cond, *carried])
     grow(inner)
@@ -96,8 +96,8 @@ def scan(g: Gen) -> None:
     g.need(first.least(0) > 0, "no trip")
     scanned = [first, *(g.any(STATES, shape=[first.sizes[0], *g.sizes(g.int(0, 1))]) for _ in range(g.int(0, 1)))]
     back = [g.int(0, 1) for _ in scanned]
-    seen = [Var(g.name("b"), tuple(a[-1 if b else 0] for a in v.plain), tuple(a[-1 if b else 0] for a in v.wide), v.exact)
-            for v, b in zip(scanned, back)]
+    seen = [Var(g.name("b"), tuple(a[-1 if b else 0] for a in v.plain), tuple(a[-1 if b else 0] for a in v.wide),
+                v.exact, varies=True) for v, b in zip(scanned, back)]
     carried = [entering(g, v) for v in states]
     inner = g.inside([*carried, *seen])
     grow(inner)
