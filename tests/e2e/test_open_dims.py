@@ -163,6 +163,15 @@ def test_operators_at_open_sizes(tmp_path: Path, name: str) -> None:
     check(parsed(text), [{"x": normal(*s)} for s in shapes], tmp_path, dynamic=True)
 
 
+@pytest.mark.parametrize("group", [1, 5])
+@pytest.mark.parametrize("pads", [(1, 1), (0, 3), (3, 0)])
+def test_more_padding_than_a_window_needs(pads: tuple[int, int], group: int, tmp_path: Path) -> None:
+    """The last window lies beyond the input at some extents and not at others."""
+    model = parsed("g (float[b,5,n] x) => (float[b,5,m] y) <%s> { y = Conv<group=%d, pads=[%d,%d], strides=[2]>(x, w) }"
+                   % (literal("w", normal(5, 5 // group, 2)), group, *pads))
+    check(model, [{"x": normal(b, 5, n)} for b, n in ((1, 1), (7, 4), (2, 9), (3, 18))], tmp_path, dynamic=True)
+
+
 def test_a_cache_that_grows(tmp_path: Path) -> None:
     """Attention over ``p`` old and ``s`` new steps: an extent that is a sum of two dims."""
     model = parsed("""g (float[1,2,p,4] past, float[1,2,s,4] k, float[1,2,s,4] q) => (float[1,2,s,4] y, float[1,2,t,4] all) {

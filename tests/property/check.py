@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What every family's property is made of: hypothesis draws operands of a row, the interpreter is held against the references,
+"""What every family's property is made of: operands of a row are drawn, the interpreter is held against the references,
 and some of the drawn cases are compiled together and held against the interpreter.
 
 A failure that names a node and a reference is one of lowering; one that names a library is one of code generation.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -17,14 +18,13 @@ import onnx
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import case, reference, rows
+from tests.fuzz import case, differences, reference, rows
 from tests.fuzz.case import Case, finished
+from tests.fuzz.differences import Difference
 from tests.fuzz.generator import LOCAL, Gen, Settings, near
 from tests.fuzz.reference import Refused, Results
 from tests.fuzz.rows import Row
 from tests.fuzz.values import Array, Var
-from tests.property import differences
-from tests.property.differences import Difference
 
 ROOT = Path(__file__).resolve().parents[2]
 OPSETS = (reference.OPSET, 23)
@@ -57,7 +57,8 @@ def asking(table: Sequence[Difference]) -> Callable[[onnx.NodeProto, list[Var], 
 
 
 def same(one: Sequence[Array], other: Sequence[Array]) -> bool:
-    return all(a.dtype == b.dtype and near(a, b.astype(a.dtype), LOCAL) for a, b in zip(one, other, strict=True))
+    """Do they agree? The evaluator widens scalars."""
+    return all(a.dtype.kind == b.dtype.kind and near(a, b.astype(a.dtype), LOCAL) for a, b in zip(one, other, strict=True))
 
 
 def _disagreement(node: onnx.NodeProto, operands: list[Var], opset: int, said: dict[str, Results]) -> str:
@@ -67,34 +68,49 @@ def _disagreement(node: onnx.NodeProto, operands: list[Var], opset: int, said: d
                       *(f"{k}: {v}" for k, v in said.items())])
 
 
-def drawn(row: Row, table: Sequence[Difference], examples: int, kept: int) -> list[Case]:
-    """The last ``kept`` of ``examples`` cases that hypothesis draws for ``row``, on all of which the interpreter says what the
-    references say. Raises AssertionError with the smallest case where it does not."""
-    cases: dict[bytes, Case] = {}
+def agreed(row: Row, ask: Callable[[onnx.NodeProto, list[Var], int], Results], rnd: Random, opset: int, hostile: bool) -> Case | None:
+    """A case of ``row``, on which the interpreter says what the references say; None where the row does not apply."""
+    g = Gen(rnd, Settings(hostile=hostile, opset=opset, ask=ask))
+    applied = g.attempt(row.make)
+    assert not g.wrongs, f"{g.wrongs[0]}\n{onnx.printer.to_text(g.wrongs[0].model)}\n{g.wrongs[0].feeds}"
+    return finished(row.name.replace(" ", "_"), g, row.pointwise) if applied and g.nodes else None
+
+
+def drawn(row: Row, table: Sequence[Difference], examples: int) -> list[Case]:
+    """The cases among ``examples`` that hypothesis draws for ``row``. Raises AssertionError with the smallest that is wrong."""
+    cases: list[Case] = []
     ask = asking(table)
 
     @settings(max_examples=examples, derandomize=True, database=None, deadline=None, report_multiple_bugs=False,
               suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))
     @given(st.randoms(use_true_random=False), st.sampled_from(OPSETS), st.booleans())
     def holds(rnd: Random, opset: int, hostile: bool) -> None:
-        g = Gen(rnd, Settings(hostile=hostile, opset=opset, ask=ask))
-        applied = g.attempt(row.make)
-        assert not g.wrongs, f"{g.wrongs[0]}\n{onnx.printer.to_text(g.wrongs[0].model)}\n{g.wrongs[0].feeds}"
-        assume(applied and g.nodes)
-        made = finished(f"{row.name}{len(cases)}".replace(" ", "_"), g, row.pointwise)
-        cases[made.model.SerializeToString(deterministic=True)] = made
+        made = agreed(row, ask, rnd, opset, hostile)
+        assume(made is not None)
+        cases.append(made)
 
     holds()
-    return list(cases.values())[-kept:]
+    return cases
 
 
-def check(family: str, examples: int, kept: int, folder: Path) -> None:
-    """The property of a family: its rows agree with the references on ``examples`` cases each, and with what is compiled
-    from ``kept`` of them."""
-    table = differences.TABLES.get(family, ())
-    some = [c for row in rows.of_family(family) for c in drawn(row, table, examples, kept)]
-    assert some
-    paths = [str(case.save(c, folder)) for c in some]
+def seeded(row: Row, table: Sequence[Difference], examples: int) -> list[Case]:
+    """The cases among ``examples`` of fixed seeds: the same everywhere, where what hypothesis draws depends on the modules
+    that are loaded."""
+    rnds = [Random(f"{row.name} {k}") for k in range(examples)]
+    made = [agreed(row, asking(table), rnd, rnd.choice(OPSETS), k % 2 > 0) for k, rnd in enumerate(rnds)]
+    return [c for c in made if c is not None]
+
+
+def check(family: str, some: Callable[[Row, Sequence[Difference], int], list[Case]], examples: int, kept: int, folder: Path) -> None:
+    """The property of a family: its rows agree with the references on ``some`` cases each, and with what is compiled
+    from the last ``kept`` different ones of a row."""
+    cases: list[Case] = []
+    for row in rows.of_family(family):
+        made = some(row, differences.TABLES.get(family, ()), examples)
+        unlike = {c.model.SerializeToString(deterministic=True): c for c in made}
+        cases += [replace(c, name=f"{c.name}{k}") for k, c in enumerate([*unlike.values()][-kept:])]
+    assert cases
+    paths = [str(case.save(c, folder)) for c in cases]
     # In a process of its own: its children fork, and OpenMP does not survive a fork of a process that has used it.
     told = subprocess.run([sys.executable, "-m", "tests.fuzz", "--replay", *paths], cwd=ROOT, capture_output=True, text=True)
     lines = [line for line in told.stdout.splitlines() if not line.endswith(": pass ")]

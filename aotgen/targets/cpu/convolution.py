@@ -14,7 +14,7 @@ from aotgen.ir.index import Dim, Ix, ix
 from aotgen.ir.program import BLOCK, Parts, Tensor, packed
 from aotgen.ops.convolution import transposed_extents
 from aotgen.ops.registry import Ctx
-from aotgen.ops.window import windows
+from aotgen.ops.window import Window, span, windows
 from aotgen.targets.anchors import (
     Candidate,
     Decline,
@@ -81,17 +81,12 @@ def _geometry(ctx: Ctx, x: Def, w: Def, out: Def) -> Geometry | Decline:
     kernel = [int(d) for d in w.shape[2:]]  # type: ignore[arg-type]
     stride = ctx.attr_ints("strides", [1] * spatial)
     dilation = ctx.attr_ints("dilations", [1] * spatial)
-    begin = _pads_begin(ctx, x, kernel)
-    if isinstance(begin, Decline):
-        return begin
-    halo: list[tuple[int, int]] = [(0, 0), (0, 0)]
-    for a in range(spatial):
-        last = (ix(out.shape[2 + a]) - 1) * stride[a] + (kernel[a] - 1) * dilation[a] - begin[a]
-        beyond = (last - x.shape[2 + a] + 1).const()
-        if begin[a] < 0 or (beyond is None and not index.nonneg(ix(begin[a]) + 64)):
-            return Decline("negative padding")
-        after = max(0, beyond) if beyond is not None else max(0, (kernel[a] - 1) * dilation[a] - begin[a])
-        halo.append((begin[a], after))
+    halo = [(0, 0), (0, 0)]
+    for window in windows(ctx, x.shape[2:], kernel):
+        border = _border(window)
+        if isinstance(border, Decline):
+            return border
+        halo.append(border)
     return Geometry(
         spatial,
         x.shape[0],
@@ -111,12 +106,19 @@ def _pair(values: Sequence[int]) -> tuple[int, int]:
     return (values[0] if len(values) == 2 else 1, values[-1])
 
 
-def _pads_begin(ctx: Ctx, x: Def, kernel: Sequence[int]) -> list[int] | Decline:
-    """Leading padding of each spatial axis, from ``pads`` or ``auto_pad``."""
-    before = [w.before for w in windows(ctx, x.shape[2:], kernel)]
-    if not all(isinstance(p, int) for p in before):
+def _border(w: Window) -> tuple[int, int] | Decline:
+    """Elements before the first and at most so many after the last that some window reads."""
+    reach = int(span(w.taps, w.dilation))  # type: ignore[arg-type]
+    before = ix(w.before).const()
+    if before is None:
         return Decline("auto_pad over an open dim")
-    return [int(p) for p in before]  # type: ignore[arg-type]
+    if before < 0:
+        return Decline("negative padding")
+    beyond = ((ix(w.out) - 1) * w.stride + reach - w.before - w.extent).const()
+    if beyond is None:  # the last window ends within the padding, and what auto_pad adds is less than a window
+        after = ix(w.after).const()
+        beyond = after if after is not None else reach - 1 - before
+    return before, max(0, beyond)
 
 
 def _candidate(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], result: object) -> Candidate | Decline:

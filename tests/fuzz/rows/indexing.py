@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -15,10 +16,10 @@ INDEX = ("int64", "int32")
 STORED = ("float32", "int64", "float64", "int32", "uint8", "bool")
 
 
-def indices(g: Gen, shape: list[Sizes], n: int) -> Var:
+def indices(g: Gen, shape: list[Sizes], n: int, types: Sequence[str] = INDEX) -> Var:
     """Positions along an axis of ``n``, also counted from its end."""
     g.need(n >= 1, "nothing to index")
-    return g.any(INDEX, (len(shape), len(shape)), shape=shape, low=-n if g.chance(0.4) else 0, high=n - 1, weight=0.3)
+    return g.any(types, (len(shape), len(shape)), shape=shape, low=-n if g.chance(0.4) else 0, high=n - 1, weight=0.3)
 
 
 def axis_of(g: Gen, x: Var) -> tuple[int, int]:
@@ -47,7 +48,7 @@ def tuples(g: Gen, x: Var, batch: int, depth: int, free: int) -> Var:
     """Index tuples: within all of the first ``depth`` axes behind the batch."""
     n = min(x.least(batch + k) for k in range(depth))
     lead = [*x.sizes[:batch], *g.sizes(free)]
-    return indices(g, [*lead, (depth,) * g.settings.runs], n)
+    return indices(g, [*lead, (depth,) * g.settings.runs], n, ("int64",))
 
 
 @row("GatherND", __name__)
