@@ -146,14 +146,19 @@ def test_recurrent_of_opset_6() -> None:
     np.testing.assert_allclose(run_graph(load_graph(model), feeds_of([x, w, r]))["y0"], np.stack(rows)[:, None], rtol=1e-5, atol=1e-6)
 
 
-def test_scan_of_opset_8() -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_scan_of_opset_8(batch: int) -> None:
     body = onnx.parser.parse_graph("b (float[2] s, float[2] x) => (float[2] t, float[2] o) { t = Add(s, x) o = Identity(t) }")
-    x = f32(1, 3, 2)
-    model = single("Scan", 8, ["", np.zeros((1, 2), F), x], [(F, (1, 2)), (F, (1, 3, 2))], body=body, num_scan_inputs=1)
-    got = run_graph(load_graph(model), {"x1": np.zeros((1, 2), F), "x2": x})
+    x, s0 = f32(batch, 3, 2), np.zeros((batch, 2), F)
+    outputs = [(F, s0.shape), (F, x.shape)]
+    got = run_graph(load_graph(single("Scan", 8, ["", s0, x], outputs, body=body, num_scan_inputs=1)), {"x1": s0, "x2": x})
+    np.testing.assert_allclose(got["y0"], x.sum(1), rtol=1e-6)
     np.testing.assert_allclose(got["y1"], np.cumsum(x, 1), rtol=1e-6)
-    with pytest.raises(UnsupportedError, match="batch of one"):
-        load_graph(single("Scan", 8, ["", np.zeros((2, 2), F), f32(2, 3, 2)], [(F, (2, 2)), (F, (2, 3, 2))], body=body, num_scan_inputs=1))
+    back = run_graph(load_graph(single("Scan", 8, ["", s0, x], outputs, body=body, num_scan_inputs=1, directions=[1])),
+                     {"x1": s0, "x2": x})
+    np.testing.assert_allclose(back["y1"], np.cumsum(x[:, ::-1], 1), rtol=1e-6)
+    with pytest.raises(UnsupportedError, match="sequence_lens"):
+        load_graph(single("Scan", 8, [np.full(batch, 3), s0, x], outputs, body=body, num_scan_inputs=1))
 
 
 def test_agrees_with_the_version_converter() -> None:
