@@ -10,7 +10,7 @@ ARITHMETIC = frozenset(
     MeanVarianceNormalization Min Mish Mul Neg PRelu Pow QuickGelu RMSNormalization Reciprocal ReduceL1 ReduceL2 ReduceLogSum
     ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Selu Sigmoid
     SimplifiedLayerNormalization Sin Sinh SkipLayerNormalization SkipSimplifiedLayerNormalization Softmax Softplus Softsign
-    Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu
+    Sqrt Sub Sum Swish Tan Tanh
     AttentionBias Einsum1 MaskedSoftmax Resample Rotate""".split()
 )
 # Movement joins a run that has begun: on its own it has nothing to compute.

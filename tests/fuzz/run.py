@@ -47,12 +47,15 @@ class Plan:
         enough = self.graphs and number * batch.GROUP >= self.graphs
         return not enough and not (self.seconds and time.monotonic() - self.started > self.seconds)
 
+    def mode(self, seed: int) -> str:
+        """The mode of the graph of ``seed``."""
+        return self.modes[(seed - self.seed) // batch.GROUP % len(self.modes)]
+
     def batch(self, number: int) -> tuple[range, Sizes, tuple[str, ...]]:
         """Seeds, sizes and compiler flags of a batch."""
         first = self.seed + number * batch.GROUP
         last = self.seed + self.graphs if self.graphs else first + batch.GROUP
-        mode = self.modes[number % len(self.modes)]
-        return range(first, min(first + batch.GROUP, last)), MODES[mode], FLAGS[number // len(self.modes) % len(FLAGS)]
+        return range(first, min(first + batch.GROUP, last)), MODES[self.mode(first)], FLAGS[number // len(self.modes) % len(FLAGS)]
 
 
 def run(plan: Plan) -> int:
@@ -63,7 +66,8 @@ def run(plan: Plan) -> int:
         for outcome, found in report.bugs:
             kinds[kind(outcome)] += 1
             if kinds[kind(outcome)] == 1:
-                how = f"--replay {case.save(found, plan.out)}" if found else f"--graphs 1 --seed {outcome.case.removeprefix('seed')}"
+                seed = outcome.case.removeprefix("seed")
+                how = f"--replay {case.save(found, plan.out)}" if found else f"--graphs 1 --seed {seed} --mode {plan.mode(int(seed))}"
                 print(f"{outcome.how}: {outcome.why}\n  python -m tests.fuzz {how}", flush=True)
         print(_line(plan, total), flush=True)
     _summary(plan, total, kinds)
