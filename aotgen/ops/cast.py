@@ -13,7 +13,10 @@ from aotgen.core.dtypes import DType
 from aotgen.ir import expr
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E, const, fn, select
-from aotgen.ops.registry import Ctx, lowering
+from aotgen.ir.graph import Value
+from aotgen.ops.builder import Builder
+from aotgen.ops.registry import Ctx, expansion, lowering
+from aotgen.ops.shorthand import Sub
 from aotgen.ops.string_numbers import from_text, to_text
 
 WRAPPING_FLOATS = (
@@ -74,6 +77,7 @@ def cast(ctx: Ctx, x: Def) -> Def:
     return _converted(ctx, x, ctx.attr_dtype("to"))
 
 
-@lowering("CastLike")
-def cast_like(ctx: Ctx, x: Def, like: Def) -> Def:
-    return _converted(ctx, x, like.dtype)
+@expansion("CastLike")
+def cast_like(ctx: Ctx, builder: Builder, x: Value, like: Value) -> Value:
+    out: Value = Sub(ctx, builder)("Cast", x, to=like.dtype.onnx, **dict(ctx.node.attrs))
+    return out

@@ -80,7 +80,7 @@ def _aligned(rw: Rewrite, node: Node) -> bool:
 
 
 _RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Identity", "Cast", "CastLike", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceSum",
+    **dict.fromkeys(("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "ReduceSum",
                      "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"), _always),
     **dict.fromkeys(("Max", "Min", "Sum", "Mean"), _alone),
     "Clip": _unbounded, "Transpose": _same_order, "Slice": _forwards, "Pad": _no_pads, "Resize": _aligned}

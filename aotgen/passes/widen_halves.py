@@ -54,7 +54,10 @@ class _Widening:
             return node.domain != "aotgen"
         if node.bodies:
             return False
-        return node.op in ARITHMETIC or (node.op in MOVEMENT and all(self._found(rw, v) is not None for v in halves))
+        if node.op in MOVEMENT:
+            wide = [self._found(rw, v) is not None for v in halves]
+            return any(wide) and all(w or rw.known(v) is not None for w, v in zip(wide, halves, strict=True))
+        return node.op in ARITHMETIC
 
     def _known(self, rw: Rewrite) -> dict[Value, Value]:
         return self.twins.setdefault(rw, {})
