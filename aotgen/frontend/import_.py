@@ -23,6 +23,7 @@ from aotgen.frontend.scope import Frame, Missing
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
 from aotgen.ops.builder import KNOWN_LIMIT, TYPE_RULES, Builder
+from aotgen.ops.loose import is_loose
 from aotgen.passes.evaluate import contents_of, is_deterministic
 from aotgen.passes.rewrite import rename_outputs
 
@@ -41,6 +42,10 @@ def import_model(source: Source, options: CompileOptions, errors: list[AotgenErr
     for info, type_ in zip(inputs, bind_inputs(inputs, options), strict=True):
         frame.values[info.name] = b.input(info.name, type_)
     outputs = importer.run(frame, graph)
+    for v in outputs:
+        if v is not None and is_loose(v.type):
+            raise UnsupportedError(f"the branch that an If takes decides the rank of output '{v.name}', {v.type}",
+                                   hint="give both branches results of one rank")
     names = [o.name for o, v in zip(graph.output, outputs, strict=True) if v is not None]
     return rename_outputs(b.graph([v for v in outputs if v is not None]), names)
 

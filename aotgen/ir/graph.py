@@ -18,13 +18,15 @@ from aotgen.ir.index import Atom, Dim
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """``shape``: extents, each an int or a polynomial of named dims."""
+    """``shape``: extents, each an int or a polynomial of named dims. ``loose``: so many of the leading ones, each 1, are not
+    there in some branch of an If (see ``ops.loose``)."""
 
     dtype: DType
     shape: tuple[Dim, ...]
+    loose: int = 0
 
     def __repr__(self) -> str:
-        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+        return f"{self.dtype}[{','.join(f'{d}?' if k < self.loose else str(d) for k, d in enumerate(self.shape))}]"
 
 
 @dataclass(frozen=True, slots=True)

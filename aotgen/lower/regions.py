@@ -130,7 +130,8 @@ def _if(r: _Region) -> Step:
         scope, tensors = r.scope(body)
         stored = [Tensor(t.buffer, row_major(v.storage.shape), t.base) for t, v in zip(outs, body.outputs, strict=True)]
         steps = r.lower_scope(scope, r.state, tensors, stored)
-        found = [pair for t, v in zip(outs, body.outputs, strict=True) for pair in r.extents(t.shape, v.storage.shape)]
+        found = [pair for t, v in zip(outs, body.outputs, strict=True)
+                 for pair in r.extents(t.shape[len(t.shape) - len(v.storage.shape):], v.storage.shape)]
         steps += r.set_extents(found)
         why = r.node.attrs.get(f"{key}_refused", "")
         sides.append((Refuse(r.state.unique(f"{r.name}_refuse"), why, r.origin), *steps) if why else tuple(steps))

@@ -18,7 +18,7 @@ from aotgen.ir import define, expr, index
 from aotgen.ir.define import Def
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ir.index import Dim
-from aotgen.ops import registry
+from aotgen.ops import loose, registry
 from aotgen.ops.registry import Ctx
 
 COMPOSITE = "composite"  # key of the body of a node that is made of others but kept whole
@@ -107,9 +107,11 @@ class Builder:
         try:
             draft = self._settled(draft)
             row = registry.find(draft.op, domain)
+            elsewhere = [self._types(other) for other in loose.narrowed(draft)]
             if row is not None and row.expand is not None:
-                return self._expanded(row, draft)
+                return self._checked(self._expanded(row, draft), elsewhere, draft)
             types, known = self._infer(draft)
+            types = [loose.either(of, draft.where()) for of in zip(types, *elsewhere, strict=False)]
         except AotgenError as e:
             raise e.at(draft.where()) from None
         outputs: list[Value | None] = []
@@ -122,6 +124,19 @@ class Builder:
         if any(v is not None for v in computed):
             self.nodes.append(replace(draft, outputs=computed))
         return tuple(outputs)
+
+    def _types(self, node: Node) -> list[AnyType]:
+        """The types of the results of ``node``, which is not added."""
+        names = ["" if v is None else v.name for v in node.outputs]
+        found = Builder(node.op, self).node(node.op, node.inputs, dict(node.attrs), domain=node.domain, names=names, bodies=node.bodies)
+        return [TensorType(dtypes.f32, ()) if v is None else v.type for v in found]
+
+    def _checked(self, results: tuple[Value | None, ...], elsewhere: Sequence[Sequence[AnyType]], node: Node) -> tuple[Value | None, ...]:
+        """``results``, which must know what they would be with operands of other ranks."""
+        for v, *others in zip(results, *elsewhere, strict=False):
+            if v is not None and others:
+                require(loose.either([v.type, *others], node.where()) == v.type, "an operand whose rank an If decides", node)
+        return results
 
     def _settled(self, node: Node) -> Node:
         """``node`` with operands that must be known made known."""

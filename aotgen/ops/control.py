@@ -10,6 +10,7 @@ from aotgen.ir import index
 from aotgen.ir.bounds import bound
 from aotgen.ir.graph import AnyType, Graph, Node, TensorType, Value
 from aotgen.ir.index import Atom, Dim
+from aotgen.ops import loose
 from aotgen.ops.builder import Builder, require, type_rule
 from aotgen.ops.registry import DIMS
 from aotgen.ops.sequences import joined
@@ -32,8 +33,8 @@ def _joined(builder: Builder, node: Node, a: Value, b: Value, inner: Set[Atom], 
     if not isinstance(a.type, TensorType) or not isinstance(b.type, TensorType):
         return joined(a.type, b.type)
     require(a.dtype is b.dtype, f"the branches of an If yield {a.type} and {b.type}", node)
-    if len(a.shape) != len(b.shape):
-        raise UnsupportedError(f"the branches of an If yield different ranks, {a.type} and {b.type}", node=node.where())
+    if len(a.shape) != len(b.shape) or loose.is_loose(a.type) or loose.is_loose(b.type):
+        return loose.either([a.type, b.type], node.where())
     shape: list[Dim] = []
     for m, n in zip(a.shape, b.shape, strict=True):
         if m != n or any(a in inner for a in index.dims_of(m)):
@@ -99,7 +100,7 @@ def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value
         if not isinstance(inside.type, TensorType):
             require(joined(inside.type, after.type) == inside.type,
                     f"carried value '{inside.name}' changes from {inside.type} to {after.type}", node)
-        elif len(inside.shape) != len(after.shape):
+        elif len(inside.shape) != len(after.shape) or inside.type.loose != after.tensor.loose:
             raise UnsupportedError(f"carried value '{inside.name}' changes rank from {first.type} to {after.type}",
                                    node=node.where())
         elif any(d != n and not is_carried(d) for d, n in zip(inside.shape, after.shape, strict=True)):
@@ -114,6 +115,8 @@ def _carried(node: Node, initial: Sequence[Value | None], inputs: Sequence[Value
 def _stacked(v: Value, trips: Dim, axis: int, node: Node) -> TensorType:
     """The type of a value collected over ``trips`` along ``axis``."""
     rank = len(v.shape) + 1
+    if loose.is_loose(v.type):
+        raise UnsupportedError(f"the branch that an If takes decides the rank of '{v.name}', of which every trip makes one", node=node.where())
     require(-rank <= axis < rank, f"scan axis {axis} is out of range for {v.type}", node)
     axis += rank if axis < 0 else 0
     return TensorType(v.dtype, (*v.shape[:axis], trips, *v.shape[axis:]))

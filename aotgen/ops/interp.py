@@ -21,6 +21,7 @@ from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value, fingerprin
 from aotgen.ops import registry
 from aotgen.ops.builder import COMPOSITE
 from aotgen.ops.interp_fast import FAST
+from aotgen.ops.loose import is_loose
 from aotgen.ops.registry import Ctx
 
 Array = NDArray[Any]
@@ -163,7 +164,14 @@ def _names(c: Constant) -> set[str]:
 def _if(run: _Runner, node: Node, env: Env) -> Sequence[Array]:
     assert node.inputs[0] is not None
     taken = bool(env[node.inputs[0]].ravel()[0])
-    return run.body(node.bodies["then_branch" if taken else "else_branch"], [], env)
+    out = run.body(node.bodies["then_branch" if taken else "else_branch"], [], env)
+    return [_whole(a, v) for a, v in zip(out, node.outputs, strict=True)]
+
+
+def _whole(a: Array, v: Value | None) -> Array:
+    """``a`` with the leading axes that its branch leaves out."""
+    missing = len(v.shape) - np.ndim(a) if v is not None and is_loose(v.type) else 0
+    return np.reshape(a, (1,) * missing + a.shape) if missing else a
 
 
 def _loop(run: _Runner, node: Node, env: Env) -> Sequence[Array]:

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import aotgen
-from aotgen.core.errors import ModelError
+from aotgen.core.errors import AotgenError, ModelError
 from aotgen.frontend import inspect
 from aotgen.toolchain.loader import RunError
 from tests.e2e.harness import check, compare, literal, normal, parsed, real
@@ -54,6 +54,26 @@ def test_swapped_values(tmp_path: Path) -> None:
         a, b = Loop(n, t, a0, b0) <body = x (int64 i, bool c, float[3] p, float[3] q) => (bool d, float[3] r, float[3] u) {
             r = Identity(q) u = Add(p, q) d = Identity(c) }> }""")
     check(model, [{"a0": normal(3), "b0": normal(3, seed=1)}], tmp_path)
+
+
+RANKS = """g (bool c, float[1] x, float[3,4] y) => (%s z) {
+    k = If(c) <then_branch = t () => (float a) { e = Constant<value_float = 2.5>() a = Mul(e, e) },
+              else_branch = e () => (float[1] b) { b = Neg(x) }>
+    %s }"""
+
+
+@pytest.mark.parametrize("use", ["z = Mul(k, y)", "h = Neg(k) i = Add(h, h) z = Sub(y, i)", "n = CastLike(y, k) z = Pow(n, k)"])
+def test_branches_of_different_ranks(use: str, tmp_path: Path) -> None:
+    """One element in either branch, on an axis or on none: nobody can tell once it has been broadcast."""
+    feeds = [{"c": np.array(c), "x": normal(1), "y": np.abs(normal(3, 4, seed=1))} for c in (True, False)]
+    check(parsed(RANKS % ("float[3,4]", use)), feeds, tmp_path)
+
+
+@pytest.mark.parametrize(("type_", "use"), [("float[1]", "z = Identity(k)"), ("float[1]", "z = Exp(k)"), ("int64[1]", "z = Shape(k)"),
+                                            ("float[1]", "s = Constant<value_ints = [-1]>() z = ReduceSum<keepdims = 0>(k, s)")])
+def test_a_rank_that_a_branch_decides_is_refused(type_: str, use: str, tmp_path: Path) -> None:
+    with pytest.raises(AotgenError, match="branch that an If takes decides|axis"):
+        aotgen.compile(parsed(RANKS % (type_, use)), tmp_path / "libm")
 
 
 @pytest.mark.parametrize("channels", [16, 17])
