@@ -43,6 +43,7 @@ class Unary:
         x = g.any(self.types, low=None if free else self.low, high=None if free else self.high)
         if self.jump is not None:
             g.apart(x, self.jump, "close to a jump")
+        g.need(self.steady or free or (x.high > -2 and x.scale > 0.05), "nothing but the difference of nearly equal numbers")
         g.node(op, [x], exact=self.exact, domain=self.domain, **self.attrs(g))
 
 
