@@ -317,11 +317,8 @@ def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
             inner = Ix({m: (v if m else v - k % g) // g for m, v in rest.terms.items()})
             q, r = _divmod(inner, ix(c // g)) if c > g else (inner, ix(0))
             return quotient + q, r * g + k % g
-    single = single_atom(rest)
-    if single is not None and c is not None:
-        nested = _nested(single, c)
-        if nested is not None:
-            return quotient + nested[0], nested[1]
+    if c is not None and (nested := _nested(rest, c)) is not None:
+        return quotient + nested[0], nested[1]
     q_atom = _intern(("div", rest, by), lambda: Atom("div", a=rest, b=by))
     r_atom = _intern(("mod", rest, by), lambda: Atom("mod", a=rest, b=by))
     return quotient + var(q_atom), var(r_atom)
@@ -368,19 +365,17 @@ def single_atom(e: Ix) -> Atom | None:
     return None
 
 
-def _nested(a: Atom, c: int) -> tuple[Ix, Ix] | None:
-    """Rules ``(x // d) // c = x // (d*c)`` and, for ``c | d``: ``(x % d) // c = (x // c) % (d/c)``, ``(x % d) % c = x % c``."""
-    if a.kind not in ("div", "mod"):
-        return None
-    assert a.a is not None and a.b is not None
-    d = a.b.const()
-    if d is None:
-        return None
-    if a.kind == "mod" and d % c == 0:
-        return (a.a // c) % (d // c), a.a % c
-    if a.kind == "div":
-        r_atom = _intern(("mod", var(a), ix(c)), lambda: Atom("mod", a=var(a), b=ix(c)))
-        return a.a // (d * c), var(r_atom)
+def _nested(e: Ix, c: int) -> tuple[Ix, Ix] | None:
+    """Rules ``(y + x // d) // c = (y*d + x) // (d*c)`` and, for ``c | d``: ``(x % d) // c = (x // c) % (d/c)``, ``(x % d) % c = x % c``."""
+    for m, k in e.sorted_terms():
+        a = m[0] if len(m) == 1 and k == 1 else None
+        if a is None or a.a is None or a.b is None or (d := a.b.const()) is None:
+            continue
+        if a.kind == "mod" and d % c == 0 and len(e.terms) == 1:
+            return (a.a // c) % (d // c), a.a % c
+        if a.kind == "div":
+            r_atom = _intern(("mod", e, ix(c)), lambda: Atom("mod", a=e, b=ix(c)))
+            return ((e - var(a)) * d + a.a) // (d * c), var(r_atom)
     return None
 
 
