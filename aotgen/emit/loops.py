@@ -83,7 +83,7 @@ def print_nest(nest: LoopNest, dialect: Dialect, quantum: Dim = 1) -> PrintedKer
 class _NestPrinter(ScalarPrinter):
     def __init__(self, nest: LoopNest, dialect: Dialect, schedule: Schedule, facts: Nest, quantum: Dim) -> None:
         self.nest, self.schedule, self.facts, self.quantum = nest, schedule, facts, quantum
-        table = NameTable(("d", "mine", "end", "scratch", "tid", "nt"))
+        table = NameTable(("d", "mine", "end", "at", "scratch", "tid", "nt"))
         super().__init__(dialect, table, self._element, nests.index_type(nest))
         self.pointers = nests.parameters(nest, table)
         self.body = Text()
@@ -104,9 +104,10 @@ class _NestPrinter(ScalarPrinter):
         flat = self.names.fresh("i" if single else "o")
         serial = not self.nest.outer
         whole = self.index(self.quantum, function).text if self.quantum != 1 else ""
-        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole)
+        radices = self._radices(function)
+        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole, radices)
         outer = Scope(inner.part(), function, self.nest.outer) if not serial else Scope(inner.part(), function)
-        self._outer_variables(outer, flat, single)
+        self._outer_variables(outer, "" if radices else flat, single)
         self._scalar_temps(inner)
         before: Scope = outer
         stored: set[Def] = set()
@@ -145,8 +146,15 @@ class _NestPrinter(ScalarPrinter):
             uses_thread,
         )
 
+    def _radices(self, scope: Scope) -> list[str]:
+        """The extents of all outer loops but the slowest, where counting beats dividing: by what only the run knows."""
+        extents = [v.ext for v in self.nest.outer[1:] if v.ext is not None]
+        counted = self.schedule.counts and any(e.const() is None for e in extents)
+        return [self.index(e, scope).text for e in extents] if counted else []
+
     def _outer_variables(self, scope: Scope, flat: str, single: Atom | None) -> None:
-        """Outer variables are quotients and remainders of the flat index, defined when first used."""
+        """Outer variables are quotients and remainders of the flat index (digits of the counter where there is none),
+        defined when first used."""
         if single is not None:
             self.variables[single] = flat
             return
@@ -159,8 +167,10 @@ class _NestPrinter(ScalarPrinter):
     def _decode(self, v: Atom, scope: Scope, flat: str, below: Ix, n: int) -> Callable[[], str]:
         def define() -> str:
             name = self.names.numbered("i")
-            text = flat if below == 1 else f"{flat} / {self.index(below, scope).at(MUL + 1)}"
-            text = text if n == 0 else f"{text} % {self.index(v.ext if v.ext and v.ext != 0 else 1, scope).at(MUL + 1)}"
+            text = f"at[{n}]"
+            if flat:
+                text = flat if below == 1 else f"{flat} / {self.index(below, scope).at(MUL + 1)}"
+                text = text if n == 0 else f"{text} % {self.index(v.ext if v.ext and v.ext != 0 else 1, scope).at(MUL + 1)}"
             lo = "" if v.lo == 0 else f" + {self.index(v.lo or 0, scope).at(ADD + 1)}"
             scope.text.line(f"const {self.index_type} {name} = {text}{lo};")
             return name

@@ -27,7 +27,7 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     inside = sum(score for _, score in rows)
     best, most = None, inside
     for v in reversed(nest.outer):
-        if _legal_outer(nest, v) and _length(v) >= simd_min:
+        if _legal_outer(nest, v) and _length(v) >= simd_min and (inside == 0 or _is_unit(nest, v)):
             score = sum(_score(nest, s, v) for s in nest.stages)
             if score > most:
                 best, most = v, score
@@ -35,6 +35,12 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
         return _spread(nest, best)
     stages = tuple(_with_lane(s, v) for s, (v, _) in zip(nest.stages, rows, strict=True))
     return replace(nest, stages=stages)
+
+
+def _is_unit(nest: LoopNest, v: Atom) -> bool:
+    """Does any access of the nest have unit stride along ``v``? Where none has, short arrays over its lanes gain nothing on
+    a row kernel that strides as well."""
+    return any(i.coefficient(v) == 1 for s in nest.stages for st in s.stmts for _, i in accesses(nest, st))
 
 
 def _length(v: Atom) -> int:

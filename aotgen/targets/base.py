@@ -80,7 +80,8 @@ class Schedule(Protocol):
     are given with every loop but the folds outer, one thread an element. ``declines`` says why a nest does not
     fit ("" when it does). ``signature`` is the function's head given its parameters; ``outer`` opens the loop
     over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1) and
-    returns the body to write into. ``row_array``
+    returns the body to write into. ``counts``: a thread's iterations follow each other, so their digits can be counted up
+    rather than divided out; ``outer`` then declares ``at``, which has one digit more than there are ``radices``. ``row_array``
     declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
     is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
     threads that share an iteration does alone. ``launch`` is the statement that runs the function, as thread ``team[0]`` of ``team[1]``.
@@ -92,10 +93,12 @@ class Schedule(Protocol):
     def local_bytes(self) -> int: ...
     @property
     def flattens(self) -> bool: ...
+    @property
+    def counts(self) -> bool: ...
 
     def declines(self, nest: Nest) -> str: ...
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any: ...
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any: ...
     def lane_loop(
         self,
         text: Any,

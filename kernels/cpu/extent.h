@@ -95,6 +95,33 @@ constexpr bool has_parts = false;
 template <class D>
 constexpr bool has_parts<D, decltype(static_cast<void>(D::parts))> = true;
 
+/// The digits of the numbers of a range, one after the other, in a mixed radix: digit 0 is the slowest and has no limit.
+/// Divides once, at the start of a range that is not empty; `radices` are those of digits 1 and up.
+template <class I, unsigned K>
+class Counter {
+ public:
+  AOT_INLINE Counter(Range range, const I (&radices)[K - 1]) {
+    I rest = range.b < range.e ? static_cast<I>(range.b) : I{0};
+    for (unsigned k = K - 1; k > 0; --k) {
+      radix_[k] = radices[k - 1];
+      digit_[k] = rest == 0 ? I{0} : rest % radix_[k];
+      rest = rest == 0 ? I{0} : rest / radix_[k];
+    }
+    digit_[0] = rest;
+  }
+  AOT_INLINE I operator[](unsigned k) const { return digit_[k]; }
+  AOT_INLINE void next() {
+    for (unsigned k = K - 1; k > 0; --k) {
+      if (++digit_[k] < radix_[k]) return;
+      digit_[k] = 0;
+    }
+    ++digit_[0];
+  }
+
+ private:
+  I digit_[K], radix_[K] = {};
+};
+
 /// How many of `total` tiles stay together: all those of a part where the descriptor names `parts`,
 /// a divisor of what the kernel's leading loops count.
 template <class D>

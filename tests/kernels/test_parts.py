@@ -73,7 +73,7 @@ def shared(parts: int, tid: int, nt: int) -> range:
     return range(parts * tid // nt, parts * (tid + 1) // nt)
 
 
-@pytest.mark.parametrize("isa", isas(), ids=str)
+@pytest.mark.parametrize("isa", isas(), ids=lambda isa: isa.name)
 @pytest.mark.parametrize(("kernel", "items", "parts"), [
     ("gemm", 12, 12), ("gemm", 12, 4), ("conv", 6, 3), ("depthwise", 6, 6), ("halo", 4, 2),
 ])  # fmt: skip

@@ -22,6 +22,7 @@ class Loops:
     name = "loops"
     local_bytes = 16384
     flattens = False
+    counts = True
 
     def declines(self, nest: Nest) -> str:
         return ""
@@ -30,7 +31,7 @@ class Loops:
         thread = ("int tid", "int nt") if uses_thread else ("int tid", "int")
         return f"static void {name}({', '.join((*params, *thread))})"
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any:
         if serial:
             text.line("if (tid != 0) return;")
             return text.part()
@@ -39,7 +40,10 @@ class Loops:
             ("mine.b", "mine.e") if index != "int" else ("static_cast<int>(mine.b)", "static_cast<int>(mine.e)")
         )
         text.line(f"const {index} end = {last};")
-        return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat})")
+        if not radices:
+            return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat})")
+        text.line(f"Counter<{index}, {len(radices) + 1}> at(mine, {{{', '.join(radices)}}});")
+        return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat}, at.next())")
 
     def lane_loop(
         self,
