@@ -175,7 +175,7 @@ class _EpiloguePrinter(ScalarPrinter):
 
     def _members(self) -> None:
         if self.dims:
-            self.body.line("const Dims& d;")
+            self.body.line("Dims d;")
         for p in self.pointers.distinct:
             self.body.comment(p.what)
             self.body.line(f"{'' if p.stored else 'const '}{p.ctype}* {p.name};")

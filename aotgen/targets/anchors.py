@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Union
 
 from aotgen.ir import define, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import Def
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ir.program import BLOCK, Layout, Parts, Tensor
 from aotgen.ops.registry import Ctx
 
 Halo = tuple[tuple[int, int], ...]
+OPEN = (1, 12, 32, 64, 96, 128, 192, 320)  # what an open dim may be: a step, a sentence, an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,19 @@ def whole(t: Tensor, axis: int, border: tuple[int, int] = (0, 0)) -> Ix:
     return index.var(index.fresh_var(extent))
 
 
+def likely(d: Dim) -> tuple[int, ...]:
+    """Numbers to choose by where an extent is open: what it is at some values of its dims; its own where it is known."""
+    return tuple(dict.fromkeys(size_hint(d, n) for n in OPEN)) if not isinstance(d, int) else (d,)
+
+
 def size_hint(d: Dim, open_dim: int = 128) -> int:
     """A number for cost estimates: open dims count as ``open_dim``. Never appears in generated code."""
     if isinstance(d, int):
         return d
-    return max(1, int(d.evaluate({a: open_dim for a in d.walk() if a.kind == "dim"})))
+    return max(1, int(d.evaluate({a: _within(a, open_dim) for a in d.walk() if a.kind == "dim"})))
+
+
+def _within(a: Atom, n: int) -> int:
+    """``n``, or the bound of a dim that does not reach it."""
+    most = bound(index.as_dim(index.var(a)))
+    return min(n, most) if isinstance(most, int) else n

@@ -111,8 +111,9 @@ AOT_NOINLINE void conv_tile(const D& d, const float* x, const float* w, const Ep
   constexpr bool kRagged = may_be_ragged<decltype(D::OC)>;
   const ptrdiff_t valid = extent(d.G) * extent(d.OC) - ptrdiff_t{p0} * kBlock;
   const ptrdiff_t wP = extent(d.KH) * extent(d.KW) * extent(d.IC) * kBlock;
+  const Epi own = epi;  // which no store can reach
   const auto put = [&](auto v, int m, int panel, int l)
-                       __attribute__((always_inline)) { epi(v, n, p0 + panel, h, w0 + m, l); };
+                       __attribute__((always_inline)) { own(v, n, p0 + panel, h, w0 + m, l); };
   Tile<DotF32, MR, NV> tile;
   tile.clear();
   conv_taps<false>(d, tile, x, Panels<float>{w, wP, kBlock, valid});

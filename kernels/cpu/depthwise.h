@@ -186,10 +186,13 @@ AOT_INLINE void depthwise_put(const D& d, const vf (&acc)[size_t(TH * TW)], cons
 
 /// A row of windows; x points at its first tap, w at the weights of its channel block.
 template <class D, int TH, int TW, class Epi>
-AOT_NOINLINE void depthwise_row(const D& d, const float* x, const float* w, const Epi& epi,
+AOT_NOINLINE void depthwise_row(const D& desc, const float* x, const float* w, const Epi& epi,
                                 const WindowRow& at) {
-  const ptrdiff_t step = TW * extent(d.SW) * extent(d.xW);
+  // Copies, which no store can reach.
+  const D d = desc;
   const WindowRow row = at;
+  const Epi own = epi;
+  const ptrdiff_t step = TW * extent(d.SW) * extent(d.xW);
 #pragma GCC unroll 1
   for (int l = 0; l < kBlock; l += kLanes) {
     const typename Either<depthwise_unrolls<D>, DepthwiseSlide<D, TH, TW>,
@@ -199,7 +202,7 @@ AOT_NOINLINE void depthwise_row(const D& d, const float* x, const float* w, cons
     for (int i = 0; i < row.count; ++i) {
       vf acc[size_t(TH * TW)] = {};
       filter.add(d, acc, xl);
-      depthwise_put<D, TH, TW>(d, acc, epi, row, l, row.w0 + i * TW);
+      depthwise_put<D, TH, TW>(d, acc, own, row, l, row.w0 + i * TW);
       xl += step;
     }
   }

@@ -62,8 +62,9 @@ AOT_NOINLINE void gemm_tile(const D& d, const float* a, const float* b, const Ep
   const EqualRows rows{extent(d.aM)};
   const ptrdiff_t valid = extent(d.N) - ptrdiff_t{p0} * kBlock;
   const Panels<float> panels{b, extent(d.bP), extent(d.bK), valid};
+  const Epi own = epi;  // which no store can reach
   const auto put = [&](auto x, int m, int panel, int l)
-                       __attribute__((always_inline)) { epi(x, batch, m0 + m, p0 + panel, l); };
+                       __attribute__((always_inline)) { own(x, batch, m0 + m, p0 + panel, l); };
   Tile<DotF32, MR, NV> tile;
   tile.clear();
   if (kRagged && valid < NV * kBlock) {

@@ -24,6 +24,7 @@ from aotgen.targets.anchors import (
     KernelSpec,
     Spatial,
     lane_split,
+    likely,
     point,
     size_hint,
     whole,
@@ -137,7 +138,6 @@ def _candidate(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], result: ob
 
 def _direct_spec(geo: Geometry, w: Def, blocked: bool) -> KernelSpec:
     weights = packed(w.shape, (0, *range(2, w.rank), 1), block_axis=0)
-    rows = size_hint(geo.out[1], 32)
 
     def desc(t: Sequence[Tensor]) -> DescRows:
         return (
@@ -155,7 +155,7 @@ def _direct_spec(geo: Geometry, w: Def, blocked: bool) -> KernelSpec:
         (Spatial(geo.halo, blocked), Exact(weights)),
         desc,
         lambda: _axes(geo),
-        tiles.choose(rows, geo.oc // geo.groups),
+        tiles.choose(likely(geo.out[1]), geo.oc // geo.groups),
         lane_axis=1,
         flops=geo.flops,
         parts=lambda axes, t: _images(geo, axes, t[0]),

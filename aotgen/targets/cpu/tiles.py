@@ -7,7 +7,7 @@ model prices the tiles that will really run, not a nominal one and its tail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -67,12 +67,17 @@ def legal(isa: str) -> tuple[tuple[int, int], ...]:
     return tuple(found) or ((1, 1),)
 
 
-def choose(rows: int, columns: int, most_rows: int = 16) -> dict[str, tuple[int, ...]]:
-    """The best tile for every ISA for an accumulator of ``rows`` x ``columns``; the smaller tile wins ties. ``most_rows``: 8
-    where rows may lie a multiple of 4 KiB apart, since more of them fall into one set of the first-level cache."""
+def choose(rows: Sequence[int], columns: int, most_rows: int = 16) -> dict[str, tuple[int, ...]]:
+    """The best tile for every ISA for accumulators of each of ``rows`` x ``columns``, all of which are as likely; the smaller
+    tile wins ties. ``most_rows``: 8 where rows may lie a multiple of 4 KiB apart, since more of them fall into one set of
+    the first-level cache."""
     panels = -(-columns // BLOCK)
-    return {isa: min((t for t in legal(isa) if t[0] <= most_rows), key=lambda t: (score(rows, panels, *t), t))
-            for isa in CORES}
+    out: dict[str, tuple[int, ...]] = {}
+    for isa in CORES:
+        tiles = [t for t in legal(isa) if t[0] <= most_rows]
+        best = {m: min(score(m, panels, *t) for t in tiles) for m in rows}
+        out[isa] = min(tiles, key=lambda t, best=best: (sum(score(m, panels, *t) / best[m] for m in rows), t))  # type: ignore[misc]
+    return out
 
 
 def depthwise(out: tuple[object, object], stride: tuple[int, int]) -> dict[str, tuple[int, ...]]:
