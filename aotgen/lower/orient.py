@@ -18,6 +18,8 @@ from aotgen.lower.fuse import estimate
 from aotgen.lower.loops import accesses, extent, loads_in, sink, split_at, substitute
 
 FLAT = 1024  # elements of a vector loop without folds or temporaries: what one thread takes at a time
+SHORT = 16  # lanes: no block is shorter
+RAGGED = 0.5  # what vectors gain where short loops have a length that only the run knows
 L1 = 24 << 10  # bytes of temporaries that a block of lanes may use
 
 
@@ -28,7 +30,7 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     best, most = None, inside
     for v in reversed(nest.outer):
         if _legal_outer(nest, v) and _length(v) >= simd_min and (inside == 0 or _is_unit(nest, v)):
-            score = sum(_score(nest, s, v) for s in nest.stages)
+            score = sum(_score(nest, s, v) for s in nest.stages) * _fullness(nest, v)
             if score > most:
                 best, most = v, score
     if best is not None:
@@ -41,6 +43,13 @@ def _is_unit(nest: LoopNest, v: Atom) -> bool:
     """Does any access of the nest have unit stride along ``v``? Where none has, short arrays over its lanes gain nothing on
     a row kernel that strides as well."""
     return any(i.coefficient(v) == 1 for s in nest.stages for st in s.stmts for _, i in accesses(nest, st))
+
+
+def _fullness(nest: LoopNest, v: Atom) -> float:
+    """How much of a vector loop over blocks of ``v`` is vectors: short blocks of an extent they may not divide are loops of
+    unknown length."""
+    block = _block(nest)
+    return 1.0 if block > 4 * SHORT or _short(v, block) or extent(v) % block == 0 else RAGGED
 
 
 def _length(v: Atom) -> int:
@@ -83,7 +92,8 @@ def _score(nest: LoopNest, s: Stage, v: Atom) -> float:
     for st in s.stmts:
         total += sum(_worth(d, i, v, nest) for d, i in accesses(nest, st))
     points = estimate(extent(x) for x in (*nest.outer, *s.loops))
-    return total * points
+    bound = s.bound(v)
+    return total * points * (RAGGED if bound.lows or bound.highs else 1.0)
 
 
 def _worth(d: Def, i: Ix, v: Atom, nest: LoopNest) -> float:
@@ -111,15 +121,19 @@ def _short(v: Atom, most: int) -> bool:
     return c is not None and c <= most
 
 
+def _block(nest: LoopNest) -> int:
+    """Lanes of an outer loop that is spread: temporaries of that many rows stay in the first-level cache."""
+    if not nest.temps and not any(s.folds for s in nest.stages):
+        return FLAT
+    block, row = LANES, sum(estimate(d.shape) * d.dtype.bytes for d in nest.temps)
+    while block > SHORT and block * row > L1:
+        block //= 2
+    return block
+
+
 def _spread(nest: LoopNest, v: Atom) -> LoopNest:
-    """Sink the outer loop ``v`` as the lane of every stage, in blocks that keep work for other threads and temporaries in
-    the first-level cache."""
-    block = FLAT
-    if nest.temps or any(s.folds for s in nest.stages):
-        block = LANES
-        row = sum(estimate(d.shape) * d.dtype.bytes for d in nest.temps)
-        while block > 16 and block * row > L1:
-            block //= 2
+    """Sink the outer loop ``v`` as the lane of every stage, in blocks that keep work for other threads."""
+    block = _block(nest)
     if not _short(v, block):
         before = set(nest.outer)
         nest = split_at(nest, v, block)
