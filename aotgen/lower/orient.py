@@ -93,7 +93,7 @@ def _score(nest: LoopNest, s: Stage, v: Atom) -> float:
         total += sum(_worth(d, i, v, nest) for d, i in accesses(nest, st))
     points = estimate(extent(x) for x in (*nest.outer, *s.loops))
     bound = s.bound(v)
-    return total * points * (RAGGED if bound.lows or bound.highs else 1.0)
+    return total * points * (RAGGED if s.folds and v not in s.folds and (bound.lows or bound.highs) else 1.0)
 
 
 def _worth(d: Def, i: Ix, v: Atom, nest: LoopNest) -> float:

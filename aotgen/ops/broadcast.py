@@ -60,6 +60,8 @@ def along(extent: Dim, i: Ix) -> Ix:
     """Where an axis of ``extent`` is read for index ``i`` of a broadcast one: at ``i``, but at 0 where its extent is 1."""
     if extent == 1:
         return index.ix(0)
+    if choice.has_minimum(extent):  # never broadcast: see ``_agree``
+        return i
     open_end = not isinstance(extent, int) and not index.nonneg(extent - 2) and not index.nonneg(extent - 1 - i)
     return i * choice.many(extent) if open_end else i
 
