@@ -98,13 +98,22 @@ class _Inliner:
             return d.is_view and not _indirect(d.expr)
         if self._too_big(d.expr):
             return False
+        size = estimate(d.shape)
+        runs = sum(evaluations(r, d) for r in self.readers.get(d, ()))
+        if runs > size and _widens(d):
+            return False
         cost = expr.flops(d.expr)
         if cost == 0:
             return True
-        size = estimate(d.shape)
-        runs = sum(evaluations(r, d) for r in self.readers.get(d, ()))
         balance = self.balance.row if _stays_in_row(d, self.readers.get(d, ())) else self.balance.memory
         return (runs - size) * cost <= balance * 2 * d.dtype.bytes * size
+
+
+def _widens(d: Def) -> bool:
+    """Does ``d`` load bytes of which it makes floats? A loop over both has as many lanes as bytes fit a vector, more than a
+    row may have."""
+    assert d.expr is not None
+    return d.dtype.bytes >= 4 and not d.is_view and any(ld.attr[0].dtype.bytes == 1 for ld in expr.loads_of(d.expr))
 
 
 def wrapped(e: E, dtype: DType) -> E:
