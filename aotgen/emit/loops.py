@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aotgen.core.errors import UnsupportedError
-from aotgen.emit import dims, nests
+from aotgen.emit import dims, names, nests
 from aotgen.emit.folds import Acc, kind_of, takes_over
 from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
@@ -93,10 +93,12 @@ class _NestPrinter(ScalarPrinter):
         self.scratch: Ix = index.ix(0)
         self.vector_loops = 0
         self.scatters = 0
+        self.copies: dict[Atom, str] = {}
+        self.dim_type = self.index_type
 
     # -- the function
     def run(self) -> PrintedKernel:
-        function = Scope(self.body.part())
+        self.known, function = self.body.part(), Scope(self.body.part())
         self._temps(self.body, function)
         total = index.prod_dims([a.ext for a in self.nest.outer if a.ext is not None])
         spelled = self.index(total, function).text
@@ -116,6 +118,13 @@ class _NestPrinter(ScalarPrinter):
             before = self._stage(stage, number, inner, before)
             stored |= {s.target for s in stage.stmts}
         return self._finish(dims.spell(total), not serial)
+
+    def dim(self, a: Atom) -> str:
+        """A copy: a store could reach the original."""
+        if a not in self.copies:
+            self.copies[a] = self.names.fresh(names.member(a.name))
+            self.known.line(f"const {self.index_type} {self.copies[a]} = {super().dim(a)};")
+        return self.copies[a]
 
     def _finish(self, total: str, uses_thread: bool) -> PrintedKernel:
         head: list[str] = [self.dialect.dims_parameter] if self.dims else []

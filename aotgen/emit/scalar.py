@@ -55,6 +55,7 @@ class ScalarPrinter:
         self.fresh: set[Def] = set()
         self.stage: Scope | None = None
         self.dims: set[Atom] = set()
+        self.dim_type = "int"  # that ``dim`` spells
         self._loads: dict[E, frozenset[Def]] = {}
 
     # -- values
@@ -216,7 +217,7 @@ class ScalarPrinter:
 
     def _term(self, m: Monomial, c: int, scope: Scope) -> Code:
         factors = [self.atom(a, scope) for a in m]
-        if self.index_type != "int" and m and all(a.kind == "dim" for a in m):
+        if self.index_type != self.dim_type and m and all(a.kind == "dim" for a in m):
             factors[0] = f"{self.index_type}{{{factors[0]}}}"
         if c != 1 or not m:
             factors.append(str(c))
@@ -230,7 +231,7 @@ class ScalarPrinter:
             return self.variables[a]
         if a.kind == "dim":
             self.dims.add(a)
-            return f"d.{names.member(a.name)}"
+            return self.dim(a)
         loads = (
             self.loads(a.payload)
             if a.kind == "ind"
@@ -245,6 +246,10 @@ class ScalarPrinter:
         name = home.names[a] = self.names.numbered("k")
         home.text.line(f"const {self.index_type} {name} = {code.text};")
         return name
+
+    def dim(self, a: Atom) -> str:
+        """A dim that the run knows."""
+        return f"d.{names.member(a.name)}"
 
     def _division(self, a: Atom, scope: Scope) -> Code:
         assert a.a is not None and a.b is not None
