@@ -2,7 +2,7 @@
 //
 // image.h: ImageDecoder: an encoded picture becomes [height, width, channels] of bytes.
 //
-// Formats     by their first bytes: BMP and PNM.
+// Formats     by their first bytes: BMP, PNM and PNG.
 // Errors      what is none of these, or no picture from its header on, has the extents -1; pixels
 //             that cannot be decoded end the run with the status of a value out of range.
 // Threads     thread 0 decodes.
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "image_bmp.h"
+#include "image_png.h"
 #include "image_pnm.h"
 
 namespace AOT_NS {
@@ -24,6 +25,7 @@ struct Format {
 
 [[maybe_unused]] inline Format format_of(const Reader& r) {
   if (r.begins("BM", 2)) return {bmp_size, bmp_decode};
+  if (r.begins("\x89PNG\r\n\x1a\n", 8)) return {png_size, png_decode};
   if (r.begins("P", 1) && r.size > 2 && r.data[1] >= '1' && r.data[1] <= '6') {
     return {pnm_size, pnm_decode};
   }
