@@ -2,7 +2,7 @@
 //
 // image.h: ImageDecoder: an encoded picture becomes [height, width, channels] of bytes.
 //
-// Formats     by their first bytes: BMP, PNM and PNG.
+// Formats     by their first bytes: BMP, PNM, PNG and TIFF.
 // Errors      what is none of these, or no picture from its header on, has the extents -1; pixels
 //             that cannot be decoded end the run with the status of a value out of range.
 // Threads     thread 0 decodes.
@@ -13,6 +13,7 @@
 #include "image_bmp.h"
 #include "image_png.h"
 #include "image_pnm.h"
+#include "image_tiff.h"
 
 namespace AOT_NS {
 namespace {
@@ -26,6 +27,7 @@ struct Format {
 [[maybe_unused]] inline Format format_of(const Reader& r) {
   if (r.begins("BM", 2)) return {bmp_size, bmp_decode};
   if (r.begins("\x89PNG\r\n\x1a\n", 8)) return {png_size, png_decode};
+  if (r.begins("II*\0", 4) || r.begins("MM\0*", 4)) return {tiff_size, tiff_decode};
   if (r.begins("P", 1) && r.size > 2 && r.data[1] >= '1' && r.data[1] <= '6') {
     return {pnm_size, pnm_decode};
   }

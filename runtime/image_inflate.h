@@ -177,7 +177,7 @@ struct Inflater {
   bool copied(int s) {
     if (s > 285) return false;
     const int group = s < 265 || s == 285 ? 0 : (s - 261) / 4;
-    const int base = s < 265 ? s - 254 : s == 285 ? 258 : ((s - 261) % 4 + 4 << group) + 3;
+    const int base = s < 265 ? s - 254 : s == 285 ? 258 : (((s - 261) % 4 + 4) << group) + 3;
     int64_t length = base + static_cast<int>(bits(group));
     const int d = next(distances);
     if (d < 0 || d > 29) return false;

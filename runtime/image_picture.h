@@ -106,6 +106,14 @@ struct Picture {
   void put(int64_t y, int64_t x, uint8_t grey) { put(y, x, Color{grey, grey, grey}); }
 };
 
+/// Sample k of a row, the higher 8 bits of it where it has 16 and
+/// they come first.
+[[maybe_unused]] inline int sample_of(const uint8_t* row, int64_t k, int depth) {
+  if (depth >= 8) return row[depth / 8 * k];
+  const int each = 8 / depth;
+  return row[k / each] >> ((each - 1 - k % each) * depth) & ((1 << depth) - 1);
+}
+
 /// Working memory.
 struct Scratch {
   Pool& pool;

@@ -162,16 +162,9 @@ struct PngPixels {
   return true;
 }
 
-/// Sample k of a row, the higher 8 bits of it where it has 16.
-[[maybe_unused]] inline int png_sample(const uint8_t* row, int64_t k, int depth) {
-  if (depth >= 8) return row[depth / 8 * k];
-  const int each = 8 / depth;
-  return row[k / each] >> ((each - 1 - k % each) * depth) & ((1 << depth) - 1);
-}
-
 [[maybe_unused]] inline Color png_pixel(const Png& p, const Reader& r, const uint8_t* row,
                                         int64_t x) {
-  const int v = png_sample(row, x * p.channels, p.depth);
+  const int v = sample_of(row, x * p.channels, p.depth);
   if (p.type == 3) {
     if (v >= p.colors) return {0, 0, 0};
     const uint8_t* const c = r.data + p.palette + 3 * v;
@@ -182,8 +175,8 @@ struct PngPixels {
     return {grey, grey, grey};
   }
   return {static_cast<uint8_t>(v),
-          static_cast<uint8_t>(png_sample(row, x * p.channels + 1, p.depth)),
-          static_cast<uint8_t>(png_sample(row, x * p.channels + 2, p.depth))};
+          static_cast<uint8_t>(sample_of(row, x * p.channels + 1, p.depth)),
+          static_cast<uint8_t>(sample_of(row, x * p.channels + 2, p.depth))};
 }
 
 /// The rows of one pass from `rows` on, which moves behind them.
