@@ -2,7 +2,7 @@
 //
 // image.h: ImageDecoder: an encoded picture becomes [height, width, channels] of bytes.
 //
-// Formats     by their first bytes: BMP, PNM, PNG and TIFF.
+// Formats     by their first bytes: BMP, PNM, PNG, TIFF and JPEG.
 // Errors      what is none of these, or no picture from its header on, has the extents -1; pixels
 //             that cannot be decoded end the run with the status of a value out of range.
 // Threads     thread 0 decodes.
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "image_bmp.h"
+#include "image_jpeg.h"
 #include "image_png.h"
 #include "image_pnm.h"
 #include "image_tiff.h"
@@ -28,6 +29,7 @@ struct Format {
   if (r.begins("BM", 2)) return {bmp_size, bmp_decode};
   if (r.begins("\x89PNG\r\n\x1a\n", 8)) return {png_size, png_decode};
   if (r.begins("II*\0", 4) || r.begins("MM\0*", 4)) return {tiff_size, tiff_decode};
+  if (r.begins("\xFF\xD8\xFF", 3)) return {jpeg_size, jpeg_decode};
   if (r.begins("P", 1) && r.size > 2 && r.data[1] >= '1' && r.data[1] <= '6') {
     return {pnm_size, pnm_decode};
   }
