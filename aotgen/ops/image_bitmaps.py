@@ -25,23 +25,24 @@ def require(condition: bool, why: str) -> None:
 
 def lightness(rgb: Array) -> Array:
     """Grey as ITU-R BT.601 weights red, green and blue."""
-    return ((rgb.astype(np.int64) @ np.array([19595, 38470, 7471]) + 0x8000) >> 16).astype(np.uint8)
+    grey: Array = (rgb.astype(np.int64) @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
+    return grey.astype(np.uint8)
 
 
 def checked_size(height: int, width: int) -> tuple[int, int]:
-    require(0 < height and 0 < width and height * width <= MOST_PIXELS, f"a size of {height} by {width}")
+    require(height > 0 and width > 0 and height * width <= MOST_PIXELS, f"a size of {height} by {width}")
     return height, width
 
 
 def unpacked(rows: Array, bits: int, width: int) -> Array:
     """The first ``width`` samples of each row of bytes, ``bits`` (at most 8) each, the high ones first."""
     each = np.unpackbits(rows, axis=1).reshape(len(rows), -1, bits)[:, :width]
-    return each @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))  # type: ignore[no-any-return]
+    return each @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))
 
 
 def bytes_of(data: bytes, at: int, size: int) -> Array:
     """``size`` bytes from ``at``."""
-    require(0 <= at and at + size <= len(data), "the data end early")
+    require(at >= 0 and at + size <= len(data), "the data end early")
     return np.frombuffer(data, np.uint8, size, at)
 
 

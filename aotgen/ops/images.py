@@ -17,14 +17,14 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Call, Def, call
 from aotgen.ir.graph import Value
 from aotgen.ir.interpret import Array, library
-from aotgen.ops import image_bitmaps
+from aotgen.ops import image_bitmaps, image_jpeg, image_png, image_tiff
 from aotgen.ops.builder import Builder
 from aotgen.ops.extents import integer
 from aotgen.ops.image_bitmaps import BrokenImageError
 from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering
 
 ORDERS = {"RGB": 0, "BGR": 1, "Grayscale": 2}  # image.h's Order
-DECODERS = image_bitmaps.DECODERS
+DECODERS = {**image_bitmaps.DECODERS, **image_png.DECODERS, **image_tiff.DECODERS, **image_jpeg.DECODERS}
 
 
 @expansion("ImageDecoder")
@@ -61,13 +61,16 @@ def picture(data: bytes) -> Array:
         raise BrokenImageError("the format is unknown")
     try:
         return decode(data)
-    except (IndexError, ValueError) as e:
+    except (IndexError, KeyError, ValueError) as e:
         raise BrokenImageError(f"the data end early: {e}") from None
 
 
 @library("image_extents")
 def _extents_reference(c: Call, args: Sequence[Array]) -> list[Array]:
-    return [np.array(_decoded(args[0]).shape[:2], np.int64)]
+    try:
+        return [np.array(_decoded(args[0]).shape[:2], np.int64)]
+    except ModelError:
+        return [np.array([-1, -1], np.int64)]
 
 
 @library("decode_image")
