@@ -183,16 +183,19 @@ struct JpegScan {
     count = r.byte();
     if (count < 1 || count > j.count) return false;
     int blocks = 0;
+    JpegPart* before = nullptr;
     for (int c = 0; c < count; ++c) {
       const int id = r.byte(), tables = r.byte();
+      JpegPart* part = nullptr;
       for (int k = 0; k < j.count; ++k) {
-        if (j.parts[k].id == id) parts[c] = &j.parts[k];
+        if (j.parts[k].id == id) part = &j.parts[k];
       }
-      if (parts[c] == nullptr || (c > 0 && parts[c] <= parts[c - 1])) return false;
-      parts[c]->dc = tables >> 4 & 3;
-      parts[c]->ac = tables & 3;
-      parts[c]->last = 0;
-      blocks += parts[c]->h * parts[c]->v;
+      if (part == nullptr || (before != nullptr && part <= before)) return false;
+      part->dc = tables >> 4 & 3;
+      part->ac = tables & 3;
+      part->last = 0;
+      blocks += part->h * part->v;
+      parts[c] = before = part;
     }
     if (j.progressive) {
       first = r.byte();

@@ -119,7 +119,8 @@ enum TiffTag : int {
   t.coding = first(kCompression, 1);
   t.photometric = first(kPhotometric, -1);
   t.planes = first(kPlanar, 1) == 2 && t.samples > 1;
-  t.predicted = first(kPredictor, 1) == 2;
+  const bool coded = t.coding == 5 || t.coding == 8 || t.coding == 32946;
+  t.predicted = coded && first(kPredictor, 1) == 2;  // others never are, whatever they say
   t.orientation = first(kOrientation, 1);
   t.offsets = field(kOffsets);
   t.counts = field(kCounts);
@@ -131,7 +132,8 @@ enum TiffTag : int {
   const TiffField rows = field(kRows);
   t.strip = rows.count > 0 ? tiff_value(t, r, rows, 0) : t.size.height;
   if (t.strip > t.size.height) t.strip = t.size.height;
-  return first(kFillOrder, 1) == 1 && first(kSampleFormat, 1) == 1 && first(kPredictor, 1) <= 2;
+  return first(kFillOrder, 1) == 1 && first(kSampleFormat, 1) == 1 &&
+         (!coded || first(kPredictor, 1) <= 2);
 }
 
 [[maybe_unused]] inline bool tiff_header(Reader r, Tiff& t) {

@@ -80,6 +80,7 @@ def inflate(data: bytes, size: int) -> bytes:
 
 CODINGS: Mapping[int, Callable[[bytes, int], bytes]] = {
     1: lambda data, size: data, 5: unpack_lzw, 8: inflate, 32773: unpack_bits, 32946: inflate}
+PREDICTED = (5, 8, 32946)  # the others never are, whatever the field says
 
 
 def tiff(data: bytes) -> Array:
@@ -90,12 +91,13 @@ def tiff(data: bytes) -> Array:
 
     height, width = checked_size(first(HEIGHT, 0), first(WIDTH, 0))
     depth, samples, kind, coding = first(BITS, 1), first(SAMPLES, 1), first(PHOTOMETRIC, -1), first(CODING, 1)
-    planes, predicted, turn = first(PLANAR, 1) == 2 and samples > 1, first(PREDICTOR, 1) == 2, first(TURN, 1)
+    planes, turn = first(PLANAR, 1) == 2 and samples > 1, first(TURN, 1)
+    predicted = coding in PREDICTED and first(PREDICTOR, 1) == 2
     used = 3 if kind == 2 else 1
     whole = depth == 8 or (depth == 16 and kind != 3)
     small = depth in (1, 2, 4) and kind != 2 and (samples == 1 or planes)
     require((whole or small) and coding in CODINGS and 0 <= kind <= 3 and used <= samples <= 8, f"coding {coding}, {depth} bits")
-    require((not predicted or depth == 8) and first(PREDICTOR, 1) < 3 and 1 <= turn <= 8, "a predictor that is unknown")
+    require((not predicted or depth == 8) and (first(PREDICTOR, 1) < 3 or coding not in PREDICTED) and 1 <= turn <= 8, "a predictor that is unknown")
     require(set(f.get(BITS, [1])[:samples]) == {depth} and first(FILL, 1) == first(FORMAT, 1) == 1, "samples of several kinds")
     rows = min(first(ROWS, height), height)
     require(rows > 0, "strips without rows")
