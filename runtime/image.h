@@ -2,7 +2,7 @@
 //
 // image.h: ImageDecoder: an encoded picture becomes [height, width, channels] of bytes.
 //
-// Formats     by their first bytes: BMP, PNM, PNG, TIFF and JPEG.
+// Formats     by their first bytes: BMP, PNM, PNG, TIFF, JPEG and lossy WebP.
 // Errors      what is none of these, or no picture from its header on, has the extents -1; pixels
 //             that cannot be decoded end the run with the status of a value out of range.
 // Threads     thread 0 decodes.
@@ -15,6 +15,7 @@
 #include "image_png.h"
 #include "image_pnm.h"
 #include "image_tiff.h"
+#include "image_webp.h"
 
 namespace AOT_NS {
 namespace {
@@ -30,6 +31,9 @@ struct Format {
   if (r.begins("\x89PNG\r\n\x1a\n", 8)) return {png_size, png_decode};
   if (r.begins("II*\0", 4) || r.begins("MM\0*", 4)) return {tiff_size, tiff_decode};
   if (r.begins("\xFF\xD8\xFF", 3)) return {jpeg_size, jpeg_decode};
+  if (r.begins("RIFF", 4) && r.size > 12 && Reader{r.data + 8, r.size - 8}.begins("WEBP", 4)) {
+    return {webp_size, webp_decode};
+  }
   if (r.begins("P", 1) && r.size > 2 && r.data[1] >= '1' && r.data[1] <= '6') {
     return {pnm_size, pnm_decode};
   }
