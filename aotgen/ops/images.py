@@ -7,7 +7,7 @@ written for clarity and slow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -17,14 +17,16 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Call, Def, call
 from aotgen.ir.graph import Value
 from aotgen.ir.interpret import Array, library
-from aotgen.ops import image_bitmaps, image_jpeg, image_png, image_tiff
+from aotgen.ops import image_bitmaps, image_jpeg, image_png, image_tiff, image_webp
 from aotgen.ops.builder import Builder
 from aotgen.ops.extents import integer
 from aotgen.ops.image_bitmaps import BrokenImageError
 from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering
 
 ORDERS = {"RGB": 0, "BGR": 1, "Grayscale": 2}  # image.h's Order
-DECODERS = {**image_bitmaps.DECODERS, **image_png.DECODERS, **image_tiff.DECODERS, **image_jpeg.DECODERS}
+DECODERS: Mapping[bytes, Callable[[bytes], Array]] = {
+    k: f for m in (image_bitmaps, image_jpeg, image_png, image_tiff, image_webp) for k, f in m.DECODERS.items()
+}
 
 
 @expansion("ImageDecoder")

@@ -20,6 +20,7 @@ from tests.e2e.jpegs import jpeg, jpegs, segment
 from tests.e2e.pictures import bmp, lossless, packed, png, scene, tiff
 from tests.e2e.test_sanitizers import MEMORY
 from tests.e2e.test_strings import WARNINGS, model_of
+from tests.e2e.webps import chunk, frame, riff, webps
 
 Array = np.ndarray
 SIZES = ((1, 1), (3, 5), (17, 23))
@@ -54,9 +55,9 @@ def test_what_loses_nothing(decoders: dict[str, Model], size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("size", [*SIZES, (40, 33)])
-def test_jpeg(decoders: dict[str, Model], size: tuple[int, int]) -> None:
-    """Bit for bit what the reference makes of it, which is written apart."""
-    for k, (name, data) in enumerate(jpegs(*size)):
+def test_what_loses_something(decoders: dict[str, Model], size: tuple[int, int]) -> None:
+    """JPEG and WebP, bit for bit what the reference makes of it, which is written apart."""
+    for k, (name, data) in enumerate([*jpegs(*size), *webps(*size)]):
         order = list(images.ORDERS)[k % 3]
         same(decoders[order], order, name, data, images.picture(data))
 
@@ -97,7 +98,9 @@ def test_what_is_no_picture(decoders: dict[str, Model]) -> None:
     cut = [png(a, 8, 2)[:-20], tiff(a)[:-9], jpeg(9, 11)[:-2], bmp(packed(a, 8), (9, 11), 24)[:-1], b"P6 11 9 255 " + bytes(11 * 9 * 3 - 1)]
     twice = jpeg(9, 11, sampling=((1, 1),), scans=(((0,), 0, 63, 0, 0),) * 2)
     huge = [b"P5 100000 100000 255 " + bytes(99), png(a, 8, 2).replace(b"\0\0\0\x0b\0\0\0\x09", b"\x7f\xff\xff\xff\x7f\xff\xff\xff")]
-    unknown = [b"", b"B", b"RIFF\x24\0\0\0WEBPVP8 ", b"\0\0\0\x0cjP  \r\n\x87\n", b"P7 1 1", b"GIF89a"]
+    lossless_webp = riff(chunk(b"VP8L", b"\x2f" + bytes(20)))
+    cut += [next(data for _, data in webps(9, 11))[:-2], riff(chunk(b"VP8 ", frame(90, 110, 0)[:3000]))]
+    unknown = [lossless_webp, b"", b"B", b"RIFF\x24\0\0\0WEBPVP8 ", b"\0\0\0\x0cjP  \r\n\x87\n", b"P7 1 1", b"GIF89a"]
     wrong = [png(a, 8, 2)[:60] + b"\0" + png(a, 8, 2)[61:], b"P3 1 1 9 1 2 10 ", b"P2 0 4 9 ", b"\xff\xd8" + segment(0xC1, b"\x0c" + bytes(8))]
     for data in [*cut, twice, *huge, *unknown, *wrong]:
         for model in decoders.values():

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.jpegs import SAMPLINGS, jpegs
 from tests.e2e.pictures import lossless
+from tests.e2e.webps import webps
 from tests.kernels.harness import compile_to, isas
 
 FLAGS = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -91,6 +92,7 @@ def _pictures() -> Iterator[bytes]:
     for size in ((5, 3), (17, 23)):
         yield from (data for _, data, _ in lossless(*size))
         yield from (data for name, data in jpegs(*size) if name.split("-")[1] in SAMPLINGS)
+        yield from (data for _, data in webps(*size))
 
 
 def test_hostile_data(tmp_path: Path) -> None:
