@@ -2,7 +2,7 @@
 //
 // image.h: ImageDecoder: an encoded picture becomes [height, width, channels] of bytes.
 //
-// Formats     by their first bytes: BMP, PNM, PNG, TIFF, JPEG and lossy WebP.
+// Formats     by their first bytes: BMP, PNM, PNG, TIFF, JPEG, JPEG 2000, lossy WebP.
 // Errors      what is none of these, or no picture from its header on, has the extents -1; pixels
 //             that cannot be decoded end the run with the status of a value out of range.
 // Threads     thread 0 decodes.
@@ -11,6 +11,7 @@
 #pragma once
 
 #include "image_bmp.h"
+#include "image_j2k.h"
 #include "image_jpeg.h"
 #include "image_png.h"
 #include "image_pnm.h"
@@ -31,6 +32,9 @@ struct Format {
   if (r.begins("\x89PNG\r\n\x1a\n", 8)) return {png_size, png_decode};
   if (r.begins("II*\0", 4) || r.begins("MM\0*", 4)) return {tiff_size, tiff_decode};
   if (r.begins("\xFF\xD8\xFF", 3)) return {jpeg_size, jpeg_decode};
+  if (r.begins("\0\0\0\x0CjP  \r\n\x87\n", 12) || r.begins("\xFF\x4F\xFF\x51", 4)) {
+    return {j2k_size, j2k_decode};
+  }
   if (r.begins("RIFF", 4) && r.size > 12 && Reader{r.data + 8, r.size - 8}.begins("WEBP", 4)) {
     return {webp_size, webp_decode};
   }
