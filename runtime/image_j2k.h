@@ -4,7 +4,7 @@
 //
 // Format      1 to 4 components of up to 16 bits, all alike and none sampled less often; any tiles,
 //             precincts, layers and order of packets; both wavelets. Grey of one or two components,
-//             RGB of three or four; alpha is dropped, of more than 8 bits the higher 8 are kept.
+//             RGB of three or four; alpha is dropped, more than 8 bits are rounded to 8.
 //             Not: palettes, sYCC, what single components or tiles do otherwise, blocks in several
 //             parts.
 // Hostility   every tile takes a part of the data, every packet a byte of its tile. A picture has at
@@ -242,9 +242,16 @@ template <class T>
 }
 [[maybe_unused]] inline void j2k_unmixed(float* v) {
   const float y = v[0], b = v[1], r = v[2];
-  v[0] = y + r * 1.402f;
-  v[1] = y - b * 0.34413f - r * 0.71414f;
-  v[2] = y + b * 1.772f;
+  v[0] = y + j2k_times(r, 1.402f);
+  v[1] = y - j2k_times(b, 0.34413f) - j2k_times(r, 0.71414f);
+  v[2] = y + j2k_times(b, 1.772f);
+}
+
+/// A sample as a byte: of more than 8 bits the higher ones, rounded.
+[[maybe_unused]] inline uint8_t j2k_byte(int64_t v, int depth) {
+  if (depth <= 8) return static_cast<uint8_t>(v << (8 - depth));
+  const int64_t rounded = (v + (1 << (depth - 9))) >> (depth - 8);
+  return static_cast<uint8_t>(rounded > 255 ? 255 : rounded);
 }
 
 /// The pixels of a tile.
@@ -261,7 +268,7 @@ template <class T>
         const int64_t most = (1 << depth) - 1,
                       raised = int64_t{j2k_rounded(v[k])} + (1 << (depth - 1));
         const int64_t whole = raised < 0 ? 0 : raised > most ? most : raised;
-        byte[k] = static_cast<uint8_t>(depth > 8 ? whole >> (depth - 8) : whole << (8 - depth));
+        byte[k] = j2k_byte(whole, depth);
       }
       for (int k = used; k < 3; ++k) byte[k] = byte[0];
       to.put(t.area.y0 + y - t.j.all.y0, t.area.x0 + x - t.j.all.x0, {byte[0], byte[1], byte[2]});

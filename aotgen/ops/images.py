@@ -17,7 +17,7 @@ from aotgen.core.errors import ModelError
 from aotgen.ir.define import Call, Def, call
 from aotgen.ir.graph import Value
 from aotgen.ir.interpret import Array, library
-from aotgen.ops import image_bitmaps, image_jpeg, image_png, image_tiff, image_webp
+from aotgen.ops import image_bitmaps, image_j2k, image_jpeg, image_png, image_tiff, image_webp
 from aotgen.ops.builder import Builder
 from aotgen.ops.extents import integer
 from aotgen.ops.image_bitmaps import BrokenImageError
@@ -25,7 +25,7 @@ from aotgen.ops.registry import INTERNAL, Ctx, expansion, lowering
 
 ORDERS = {"RGB": 0, "BGR": 1, "Grayscale": 2}  # image.h's Order
 DECODERS: Mapping[bytes, Callable[[bytes], Array]] = {
-    k: f for m in (image_bitmaps, image_jpeg, image_png, image_tiff, image_webp) for k, f in m.DECODERS.items()
+    k: f for m in (image_bitmaps, image_j2k, image_jpeg, image_png, image_tiff, image_webp) for k, f in m.DECODERS.items()
 }
 
 

@@ -16,6 +16,7 @@ from aotgen.ops import images
 from aotgen.ops.image_bitmaps import lightness
 from aotgen.toolchain.loader import RunError
 from tests.e2e import native
+from tests.e2e.j2ks import j2ks
 from tests.e2e.jpegs import jpeg, jpegs, segment
 from tests.e2e.pictures import bmp, lossless, packed, png, scene, tiff
 from tests.e2e.test_sanitizers import MEMORY
@@ -56,8 +57,8 @@ def test_what_loses_nothing(decoders: dict[str, Model], size: tuple[int, int]) -
 
 @pytest.mark.parametrize("size", [*SIZES, (40, 33)])
 def test_what_loses_something(decoders: dict[str, Model], size: tuple[int, int]) -> None:
-    """JPEG and WebP, bit for bit what the reference makes of it, which is written apart."""
-    for k, (name, data) in enumerate([*jpegs(*size), *webps(*size)]):
+    """JPEG, JPEG 2000 and WebP, bit for bit what the reference makes of it, which is written apart."""
+    for k, (name, data) in enumerate([*jpegs(*size), *j2ks(*size), *webps(*size)]):
         order = list(images.ORDERS)[k % 3]
         same(decoders[order], order, name, data, images.picture(data))
 
@@ -100,6 +101,7 @@ def test_what_is_no_picture(decoders: dict[str, Model]) -> None:
     huge = [b"P5 100000 100000 255 " + bytes(99), png(a, 8, 2).replace(b"\0\0\0\x0b\0\0\0\x09", b"\x7f\xff\xff\xff\x7f\xff\xff\xff")]
     lossless_webp = riff(chunk(b"VP8L", b"\x2f" + bytes(20)))
     cut += [next(data for _, data in webps(9, 11))[:-2], riff(chunk(b"VP8 ", frame(90, 110, 0)[:1200]))]
+    cut += [data[: len(data) * 2 // 3] for _, data in j2ks(9, 11)]
     unknown = [lossless_webp, b"", b"B", b"RIFF\x24\0\0\0WEBPVP8 ", b"\0\0\0\x0cjP  \r\n\x87\n", b"P7 1 1", b"GIF89a"]
     wrong = [png(a, 8, 2)[:60] + b"\0" + png(a, 8, 2)[61:], b"P3 1 1 9 1 2 10 ", b"P2 0 4 9 ", b"\xff\xd8" + segment(0xC1, b"\x0c" + bytes(8))]
     for data in [*cut, twice, *huge, *unknown, *wrong]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.j2ks import j2ks
 from tests.e2e.jpegs import SAMPLINGS, jpegs
 from tests.e2e.pictures import lossless
 from tests.e2e.webps import webps
@@ -92,7 +93,7 @@ def _pictures() -> Iterator[bytes]:
     for size in ((5, 3), (17, 23)):
         yield from (data for _, data, _ in lossless(*size))
         yield from (data for name, data in jpegs(*size) if name.split("-")[1] in SAMPLINGS)
-        yield from (data for _, data in webps(*size))
+        yield from (data for _, data in (*j2ks(*size), *webps(*size)))
 
 
 def test_hostile_data(tmp_path: Path) -> None:
