@@ -43,6 +43,11 @@ struct Pool {
   void* cells;   // the tensors of sequences, see sequence.h: each begins with a pointer to the next
   int failed;    // why the run must end with a status, 0: it need not
 };
+enum : int { kNoMemory = 1, kOutOfRange = 2 };
+
+[[maybe_unused]] inline void fail(Pool& pool, int why) {
+  if (pool.failed == 0) pool.failed = why;
+}
 
 [[maybe_unused]] inline void* pool_malloc(void*, size_t size) { return malloc(size); }
 [[maybe_unused]] inline void pool_free(void*, void* block) { free(block); }

@@ -69,7 +69,7 @@ class ConditionRow:
 @dataclass(frozen=True, slots=True)
 class Interface:
     """Everything the header declares, for a library called ``name``. ``slots``: how many values a run takes room for in
-    its pool; ``strings``: some tensor is of strings; ``makes_text``: a run makes text, in memory of the pool."""
+    its pool; ``strings``: some tensor is of strings; ``takes_pool``: a function takes memory of its own, for text, from the pool."""
 
     name: str
     inputs: tuple[PortRow, ...]
@@ -78,16 +78,16 @@ class Interface:
     conditions: tuple[ConditionRow, ...] = ()
     slots: int = 0
     strings: bool = False
-    makes_text: bool = False
+    takes_pool: bool = False
 
     @property
     def uses_pool(self) -> bool:
-        return self.slots > 0 or self.makes_text
+        return self.slots > 0 or self.takes_pool
 
     @property
     def keeps_text(self) -> bool:
         """May results point at text that the run made?"""
-        return self.makes_text and any(r.dtype == dtypes.string.name for r in self.outputs)
+        return self.takes_pool and any(r.dtype == dtypes.string.name for r in self.outputs)
 
     @property
     def owning(self) -> bool:
@@ -129,9 +129,9 @@ def interface(program: Program, name: str, slots: Mapping[Buffer, int] | None = 
         for a in program.dims
     )
     conditions = tuple(ConditionRow(comment(str(c)), dims_text.condition(c)) for c in program.conditions)
-    makes_text = any(isinstance(s, LibraryCall) and s.makes_text for s in program.walk())
+    takes_pool = any(isinstance(s, LibraryCall) and s.takes_pool for s in program.walk())
     strings = any(r.dtype == dtypes.string.name for r in (*rows[0], *rows[1])) or uses_strings(program)
-    return Interface(name, rows[0], rows[1], dims, conditions, len(slots), strings, makes_text)
+    return Interface(name, rows[0], rows[1], dims, conditions, len(slots), strings, takes_pool)
 
 
 def uses_strings(program: Program) -> bool:

@@ -114,7 +114,7 @@ def _run(face: Interface, planned: Planned, storage: Storage, steps: Text, out: 
     ports = planned.program
     if any(p.tensor.buffer in storage.names for p in ports.inputs):
         body.line(f"const {face.name}_inputs& in = *f.in;")
-    if any(p.tensor.buffer in storage.names for p in ports.outputs):
+    if any(p.tensor.buffer in storage.names and p.tensor.buffer not in storage.planned.slots for p in ports.outputs):
         body.line(f"const {face.name}_outputs& out = *f.out;")
     if "workspace" in places:
         body.line("unsigned char* const ws = f.workspace;")

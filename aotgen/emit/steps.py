@@ -178,7 +178,7 @@ class StepWriter:
         only = "" if self._alone else "tid == 0"
         if any(t.dtype is dtypes.sequence for t in (*step.inputs, *step.outputs)):
             text.line(f"if (tid == 0) {step.function}({', '.join(('pool', *args))});")
-        elif step.makes_text:
+        elif step.takes_pool:
             status = f"*f.status = {self.storage.face.name}_status_memory"
             done = f"{step.function}({', '.join((*args, 'pool'))})"
             text.line(f"if ({' && '.join(x for x in (only, f'!{done}') if x)}) {status};")

@@ -225,8 +225,8 @@ class KernelCall:
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCall:
     """An ordinary function of ``header``: ``f(inputs..., outputs..., params..., tid, nt, scratch)``. With ``scratch`` (working
-    memory for one thread) a single thread runs it. One that ``makes_text`` is ``f(inputs..., outputs..., params..., pool)``, run
-    by a single thread, and says whether there was room."""
+    memory for one thread) a single thread runs it. One that ``takes_pool`` is ``f(inputs..., outputs..., params..., pool)``, run
+    by a single thread, and says whether there was room for the text or the working memory that it makes."""
 
     name: str
     function: str
@@ -236,7 +236,7 @@ class LibraryCall:
     params: tuple[tuple[str, Any], ...] = ()
     scratch: Tensor | None = None
     origin: str = ""
-    makes_text: bool = False
+    takes_pool: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Library calls: one row per function of ``kernels/common/library.h``, ``selection.h`` and ``string_*.h``, saying how its C++
-arguments come from the call."""
+"""Library calls: one row per function of ``kernels/common/library.h``, ``selection.h`` and ``string_*.h`` and of
+``runtime/image.h``, saying how its C++ arguments come from the call."""
 
 from __future__ import annotations
 
@@ -147,13 +147,13 @@ def _drop_words(call: Call, origin: str, state: State, tensors: Mapping[Def, Ten
     return _selection("drop_words", call, origin, state, tensors, params, header=STRING_OPS)
 
 
-def _each(header: str, more: Callable[[Call], Params] = lambda call: (), makes_text: bool = False) -> Row:
+def _each(header: str, more: Callable[[Call], Params] = lambda call: (), takes_pool: bool = False) -> Row:
     """The row of a function of the call's own name that goes through the ``n`` elements of its first operand."""
 
     def row(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
         ins, outs = (tuple(tensors[d] for d in side) for side in (call.args, call.results))
         params = (("n", call.args[0].size), *more(call))
-        return LibraryCall(state.unique(call.name), call.name, header, ins, outs, params, None, origin, makes_text), ()
+        return LibraryCall(state.unique(call.name), call.name, header, ins, outs, params, None, origin, takes_pool), ()
 
     return row
 
@@ -161,6 +161,11 @@ def _each(header: str, more: Callable[[Call], Params] = lambda call: (), makes_t
 def _separator(call: Call) -> Params:
     mark = call.params["delimiter"]
     return (("mark", mark), ("length", len(dtypes.encode(mark))), ("splits", call.params["maxsplit"]))
+
+
+def _picture(call: Call) -> Params:
+    height, width, _ = call.results[0].shape
+    return (("height", height), ("width", width), ("order", call.params["order"]))
 
 
 def _determinant(call: Call, origin: str, state: State, tensors: Mapping[Def, Tensor]) -> tuple[LibraryCall, Made]:
@@ -182,13 +187,15 @@ _ROWS: Mapping[str, Row] = {
     "nms": _nms,
     "unique": _unique,
     "determinant": _determinant,
-    "concat_texts": _each(STRING_OPS, makes_text=True),
-    "map_texts": _each(STRING_OPS, lambda call: (("rows", call.args[1].shape[0]),), makes_text=True),
+    "concat_texts": _each(STRING_OPS, takes_pool=True),
+    "map_texts": _each(STRING_OPS, lambda call: (("rows", call.args[1].shape[0]),), takes_pool=True),
     "drop_words": _drop_words,
     "count_parts": _each(STRING_OPS, _separator),
     "split_texts": _each(STRING_OPS, lambda call: (("width", call.results[0].shape[-1]), *_separator(call))),
     "match_texts": _each(STRING_OPS, lambda call: (("classes", call.args[2].shape[1]),)),
-    "texts_of_numbers": _each(STRING_NUMBERS, makes_text=True),
+    "texts_of_numbers": _each(STRING_NUMBERS, takes_pool=True),
     "numbers_of_texts": _each(STRING_NUMBERS, lambda call: tuple((k, call.params[k]) for k in ("precision", "lowest"))),
     "integers_of_texts": _each(STRING_NUMBERS),
+    "image_extents": _each("image.h"),
+    "decode_image": _each("image.h", _picture, takes_pool=True),
 }

@@ -39,7 +39,7 @@ def never_shared(step: Step) -> bool:
         size = index.as_dim(index.ix(step.dst.layout.size) * step.dst.dtype.bytes)
         return isinstance(size, int) and size <= SMALL_COPY
     if isinstance(step, LibraryCall):
-        return step.scratch is not None or step.makes_text
+        return step.scratch is not None or step.takes_pool
     return isinstance(step, LoopNest) and not step.outer
 
 

@@ -36,8 +36,6 @@ struct List {
   Cell** cells() { return reinterpret_cast<Cell**>(this + 1); }
 };
 
-enum : int { kNoMemory = 1, kNoPosition = 2 };
-
 [[maybe_unused]] inline List* list_of(Pool& pool, int k) {
   return static_cast<List*>(pool.slots[k].data);
 }
@@ -45,10 +43,6 @@ enum : int { kNoMemory = 1, kNoPosition = 2 };
 [[maybe_unused]] inline int64_t size_of(Pool& pool, int k) {
   List* const list = list_of(pool, k);
   return list == nullptr ? 0 : list->size;
-}
-
-[[maybe_unused]] inline void fail(Pool& pool, int why) {
-  if (pool.failed == 0) pool.failed = why;
 }
 
 [[maybe_unused]] inline void give_cell(Pool& pool, Cell* cell) {
@@ -125,7 +119,7 @@ enum : int { kNoMemory = 1, kNoPosition = 2 };
 
 /// An optional sequence whose list must be there.
 [[maybe_unused]] inline void optional_list(Pool& pool, int x, int y) {
-  if (list_of(pool, x) == nullptr) fail(pool, kNoPosition);
+  if (list_of(pool, x) == nullptr) fail(pool, kOutOfRange);
   sequence_copy(pool, x, y);
 }
 
@@ -138,7 +132,7 @@ template <class T>
   const int64_t n = size_of(pool, x), place = place_of(at, n + 1);
   const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
   Cell* const cell = place < 0 ? nullptr : take_cell(pool, bytes, rank, shape.at, type);
-  if (place < 0) fail(pool, kNoPosition);
+  if (place < 0) fail(pool, kOutOfRange);
   List* const to = fresh_list(pool, y, n + 1);
   if (to == nullptr || cell == nullptr) return;
   unsigned char* const own = reinterpret_cast<unsigned char*>(cell) + kCell;
@@ -161,7 +155,7 @@ template <class T, class I>
 
 [[maybe_unused]] inline void erase_at(Pool& pool, int x, int64_t at, int y) {
   const int64_t n = size_of(pool, x), place = place_of(at, n);
-  if (place < 0) fail(pool, kNoPosition);
+  if (place < 0) fail(pool, kOutOfRange);
   List* const to = fresh_list(pool, y, n);
   for (int64_t i = 0; to != nullptr && i < n; ++i) {
     if (i != place) append(to, list_of(pool, x)->cells()[i]);
@@ -200,7 +194,7 @@ template <class T, class I>
 [[maybe_unused]] inline void sequence_read(Pool& pool, int x, const I* at, T* y, int64_t count) {
   Cell* const cell = cell_at(pool, x, static_cast<int64_t>(*at));
   const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
-  if (cell == nullptr || cell->bytes != bytes) return fail(pool, kNoPosition);
+  if (cell == nullptr || cell->bytes != bytes) return fail(pool, kOutOfRange);
   if (bytes > 0) __builtin_memcpy(y, cell->data, static_cast<size_t>(bytes));
 }
 
@@ -232,7 +226,7 @@ template <class T>
   int64_t first = 0;
   for (int64_t k = 0; to != nullptr && k < parts; ++k) {
     const int64_t wanted = sizes == nullptr ? (n - first < each ? n - first : each) : sizes[k];
-    if (wanted < 0 || wanted > n - first) return fail(pool, kNoPosition);
+    if (wanted < 0 || wanted > n - first) return fail(pool, kOutOfRange);
     int64_t own[8];
     int kept = 0;
     for (int d = 0; d < rank; ++d) {
@@ -241,7 +235,7 @@ template <class T>
     append_part(pool, to, x, first, wanted, outer, n, inner, kept, own, type);
     first += wanted;
   }
-  if (first != n) fail(pool, kNoPosition);
+  if (first != n) fail(pool, kOutOfRange);
 }
 /// Single elements of the axis.
 template <class T>
@@ -256,7 +250,7 @@ template <class T>
                                              int64_t outer, int64_t n, int64_t inner, int rank,
                                              const Sizes& shape, int axis, int type) {
   const int64_t size = *each;
-  if (size < 1) return fail(pool, kNoPosition);
+  if (size < 1) return fail(pool, kOutOfRange);
   split_list(pool, x, nullptr, (n + size - 1) / size, size, y, outer, n, inner, rank, shape, axis,
              true, type);
 }

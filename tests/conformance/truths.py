@@ -59,3 +59,8 @@ def mean_variance(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
 
 def same(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
     return list(v.values())
+
+
+def one_pixel(v: Operands, attrs: Mapping[str, Any]) -> list[Array]:
+    """Of a picture whose last three bytes are its only pixel."""
+    return [v["encoded_stream"][-3:].reshape(1, 1, 3)]
