@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The official cases of onnx, batch-compiled in three builds: each ends as the ledger says. A sample that case names decide,
-and all of them; both in ``make test-full``."""
+"""The official cases of onnx, batch-compiled in three builds: each ends as the ledger says. A sample that case names decide
+in ``make test``, all of them in ``make test-full``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def check(mode: str, part: int, folder: Path, sanitizer: str = "") -> None:
     assert not lines, "\n".join(lines)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("mode", cases.MODES)
 def test_a_sample_ends_as_the_ledger_says(mode: str, tmp_path: Path) -> None:
     check(mode, PARTS[mode], tmp_path)
