@@ -27,6 +27,10 @@ def clamp(v: Ix, low: Ix, high: Ix) -> Ix:
     c = v.const()
     if c is not None and abs(c) >= INFINITE:
         return high if c > 0 else low
+    if index.nonneg(low - v):
+        return low
+    if index.nonneg(v - high):
+        return high
     if choice.has_minimum(v):
         facts.assume_nonneg(v - low)
         facts.assume_nonneg(high - v)

@@ -163,6 +163,13 @@ def test_operators_at_open_sizes(tmp_path: Path, name: str) -> None:
     check(parsed(text), [{"x": normal(*s)} for s in shapes], tmp_path, dynamic=True)
 
 
+def test_a_slice_of_a_slice_of_one(tmp_path: Path) -> None:
+    """The first leaves at most one row, so the second's end lies before it, whatever n."""
+    model = parsed("""g (float[n,3] x) => (float[m,3] y) <int64[1] a = {0}, int64[1] b = {1}, int64[1] e = {-5}, int64[1] back = {-1}> {
+        t = Slice(x, a, b, a) y = Slice(t, a, e, a, back) }""")
+    check(model, [{"x": normal(n, 3)} for n in (1, 2, 9)], tmp_path, dynamic=True)
+
+
 @pytest.mark.parametrize("group", [1, 5])
 @pytest.mark.parametrize("pads", [(1, 1), (0, 3), (3, 0)])
 def test_more_padding_than_a_window_needs(pads: tuple[int, int], group: int, tmp_path: Path) -> None:
