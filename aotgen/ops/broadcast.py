@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
 from aotgen.ir import choice, expr, facts, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import Def, compute
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix, as_dim
@@ -38,10 +39,16 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
     plain, other = sorted((a, b), key=lambda d: len(list(index.ix(d).walk())))
     if choice.has_minimum(other):  # extents made of minima stay as they are: of such a pair the plainer one is taken
-        facts.assume_equal(a, b)
+        facts.assume_equal(other, 1 if _shorter(other, plain) else plain)
         return plain
     facts.assume_broadcast(a, b)
     return as_dim(choice.broadcast(a, b))
+
+
+def _shorter(a: Dim, b: Dim) -> bool:
+    """Is ``a`` provably less than ``b``, so that it must be 1 where it is broadcast to it?"""
+    most = bound(a)
+    return most is not None and index.nonneg(index.ix(b) - most - 1)
 
 
 def never_equal(a: Dim, b: Dim) -> bool:
@@ -60,8 +67,9 @@ def along(extent: Dim, i: Ix) -> Ix:
     """Where an axis of ``extent`` is read for index ``i`` of a broadcast one: at ``i``, but at 0 where its extent is 1."""
     if extent == 1:
         return index.ix(0)
-    if choice.has_minimum(extent):  # never broadcast: see ``_agree``
-        return i
+    if choice.has_minimum(extent):  # broadcast only if it is too short for anything else: see ``_agree``
+        a = index.single_atom(i)
+        return index.ix(0) if a is not None and a.ext is not None and _shorter(extent, as_dim(a.ext)) else i
     open_end = not isinstance(extent, int) and not index.nonneg(extent - 2) and not index.nonneg(extent - 1 - i)
     return i * choice.many(extent) if open_end else i
 

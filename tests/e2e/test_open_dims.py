@@ -170,6 +170,14 @@ def test_a_slice_of_a_slice_of_one(tmp_path: Path) -> None:
     check(model, [{"x": normal(n, 3)} for n in (1, 2, 9)], tmp_path, dynamic=True)
 
 
+@pytest.mark.parametrize("use", ["y = Expand(t, w)", "u = ConstantOfShape(w) y = Add(u, t)"])
+def test_a_slice_too_short_for_what_it_is_broadcast_to(use: str, tmp_path: Path) -> None:
+    """Rows 0 to 2, one in three: one, which is broadcast to five."""
+    model = parsed("""g (float[n,3] x) => (float[5,3] y) <int64[1] a = {0}, int64[1] b = {3}, int64[1] step = {3}, int64[2] w = {5, 3}> {
+        t = Slice(x, a, b, a, step) %s }""" % use)
+    check(model, [{"x": normal(n, 3)} for n in (1, 2, 3, 9)], tmp_path, dynamic=True)
+
+
 @pytest.mark.parametrize("group", [1, 5])
 @pytest.mark.parametrize("pads", [(1, 1), (0, 3), (3, 0)])
 def test_more_padding_than_a_window_needs(pads: tuple[int, int], group: int, tmp_path: Path) -> None:
