@@ -86,9 +86,10 @@ def _depend(p: Placement, call: Call) -> None:
 
 
 def constant_only(d: Def) -> bool:
-    """Does ``d`` depend on constants alone?"""
+    """Does ``d`` depend on constants alone, its shape included?"""
     return all(
-        s.origin == CONSTANT and not s.call if s.is_source else s.call is None for s in topological([d])
+        all(isinstance(n, int) for n in s.shape)
+        and (s.origin == CONSTANT and not s.call if s.is_source else s.call is None) for s in topological([d])
     )
 
 

@@ -163,6 +163,12 @@ def test_operators_at_open_sizes(tmp_path: Path, name: str) -> None:
     check(parsed(text), [{"x": normal(*s)} for s in shapes], tmp_path, dynamic=True)
 
 
+def test_a_product_with_as_many_ones_as_the_run_says(tmp_path: Path) -> None:
+    model = parsed("""g (float[n,7] x, float[7,m] like) => (float[n,m] y) {
+        s = Shape(like) w = ConstantOfShape<value = float[1] {1}>(s) y = MatMul(x, w) }""")
+    check(model, [{"x": normal(n, 7), "like": normal(7, m)} for n, m in ((1, 1), (5, 33))], tmp_path, dynamic=True)
+
+
 def test_a_slice_of_a_slice_of_one(tmp_path: Path) -> None:
     """The first leaves at most one row, so the second's end lies before it, whatever n."""
     model = parsed("""g (float[n,3] x) => (float[m,3] y) <int64[1] a = {0}, int64[1] b = {1}, int64[1] e = {-5}, int64[1] back = {-1}> {
