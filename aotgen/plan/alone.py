@@ -35,7 +35,9 @@ class _Cost:
 
 def choose(program: Program, barriers: Mapping[Step, str]) -> frozenset[Step]:
     """The steps to run on thread 0, given where barriers stand when all that can be is shared."""
-    return _sequence(program.steps, barriers).inside
+    inside = _sequence(program.steps, barriers).inside
+    assert all(_cost(s, barriers).alone < math.inf for s in inside), "thread 0 alone runs what every thread must go through"
+    return inside
 
 
 def _sequence(steps: Sequence[Step], barriers: Mapping[Step, str]) -> _Cost:
@@ -69,7 +71,8 @@ def _cost(step: Step, barriers: Mapping[Step, str]) -> _Cost:
         return _Cost(_allowed(step, max(b.alone for b in branches)), max(b.shared for b in branches), inside)
     if isinstance(step, Loop):
         body = _sequence(step.body, barriers)
-        trips = shares.estimate(step.trips) if isinstance(step.trips, int | index.Ix) else TRIPS
+        # At least one: what a body must not do, it must not do in a loop that never runs.
+        trips = max(1, shares.estimate(step.trips)) if isinstance(step.trips, int | index.Ix) else TRIPS
         waits = team.barrier_time(THREADS) * (2 if waits_each_trip(step) else 1)
         own = math.inf if step.ran is not None else _allowed(step, body.alone)  # every thread takes over the number of trips
         return _Cost(trips * own, trips * (body.shared + waits), body.inside)

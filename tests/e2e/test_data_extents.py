@@ -254,3 +254,12 @@ def test_no_warnings(tmp_path: Path, text: str) -> None:
     native.build(folder, tmp_path / "made", ("-O1", *warnings))
     subprocess.run([*find_compiler().cc, "-std=c99", *warnings, "-fsyntax-only", f"-I{folder / 'include'}", folder / "example/main.c"],
                    check=True)
+
+
+def test_an_extent_behind_a_loop_that_never_runs(tmp_path: Path) -> None:
+    """Every thread learns the extent, however little the steps around it do."""
+    model = parsed("""g (float[4] x, bool go, int32[9] d, bool[9] keep) => (float[4] y, int32[m] z) <int64 never = {0}> {
+        y = Loop(never, go, x) <body = b (int64 i, bool c, float[4] s) => (bool e, float[4] t) { e = Identity(c) t = Sin(s) }>
+        z = Compress<axis=0>(d, keep) }""")
+    keep = np.arange(9) % 2 == 0
+    check(model, [{"x": normal(4), "go": np.array(True), "d": np.arange(9, dtype=np.int32), "keep": k} for k in (keep, ~keep, keep & False)], tmp_path)
