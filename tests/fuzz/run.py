@@ -21,8 +21,6 @@ from tests.fuzz.judge import HANG, LOWERING, Outcome
 Sizes = tuple[dict[str, int], ...]
 # Of every run, the open dims: two sets of contents where all is fixed, else two dims at three settings.
 MODES: dict[str, Sizes] = {"static": ({}, {}), "open": ({"n": 4, "s": 7}, {"n": 1, "s": 3}, {"n": 9, "s": 18})}
-# Sums run in lanes from -O1 on, as in every build: without optimisation they are one running sum, which is less exact.
-FLAGS = ("-O1",)
 PATIENCE = 900.0  # seconds for a batch
 ALONE = 300.0  # and for one graph
 
@@ -51,11 +49,11 @@ class Plan:
         """The mode of the graph of ``seed``."""
         return self.modes[(seed - self.seed) // batch.GROUP % len(self.modes)]
 
-    def batch(self, number: int) -> tuple[range, Sizes, tuple[str, ...]]:
-        """Seeds, sizes and compiler flags of a batch."""
+    def batch(self, number: int) -> tuple[range, Sizes]:
+        """Seeds and sizes of a batch."""
         first = self.seed + number * batch.GROUP
         last = self.seed + self.graphs if self.graphs else first + batch.GROUP
-        return range(first, min(first + batch.GROUP, last)), MODES[self.mode(first)], FLAGS
+        return range(first, min(first + batch.GROUP, last)), MODES[self.mode(first)]
 
 
 def run(plan: Plan) -> int:
@@ -112,10 +110,10 @@ def _worker(plan: Plan, number: int, queue: Any) -> None:
 
 def _isolated(plan: Plan, number: int) -> Report:
     """A batch in a child; where it dies, each of its seeds alone."""
-    seeds, sizes, flags = plan.batch(number)
+    seeds, sizes = plan.batch(number)
 
     def work(some: range) -> Report:
-        return batch.run_seeds(some, plan.nodes, sizes, flags)
+        return batch.run_seeds(some, plan.nodes, sizes)
 
     [told] = isolated.each([seeds], work, PATIENCE)
     if not isinstance(told, isolated.Died):
