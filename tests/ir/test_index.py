@@ -244,6 +244,14 @@ def test_rules_of_reshape():
     assert (8 * x + 1) // 2 == 4 * x
 
 
+def test_a_flat_copy_of_blocks_that_is_cut():
+    """[24, 14, 14, 16] read and written through one flat index in pieces of 1024: no division is left."""
+    flat = var(index.fresh_var(74, "i")) * 1024 + var(index.fresh_var(1024, "l"))
+    at = flat // 3136 * 3136 + flat // 224 % 14 * 224 + flat // 16 % 14 * 16 + flat % 16
+    assert at == flat
+    assert (flat // 224) // 14 == flat // 3136
+
+
 def test_division_by_a_negative_is_an_error():
     with pytest.raises(ZeroDivisionError):
         ix(3) % -2
