@@ -11,20 +11,22 @@ from aotgen.targets.base import Fold
 
 @dataclass(slots=True)
 class Acc:
-    """An accumulator of one statement: ``name`` (and ``at``, the position, for argmax) of ``fold``;
-    ``spread``: it is an array over the lane; ``direct``: it is the row temporary its result goes to."""
+    """An accumulator of one statement: ``name`` (and ``at``, the position, for argmax) of ``fold``; ``part``: the one of
+    ``fold.part``, which a lane loop works on in its stead; ``spread``: it is an array over the lane; ``direct``: it is the
+    row temporary its result goes to."""
 
     stmt: Stmt
     fold: Fold
     name: str
     at: str
+    part: str
     spread: bool
     direct: bool
 
 
 def kind_of(s: Stmt) -> str:
-    """The fold a reduction, scan or argmax keeps: argmax keeps a maximum."""
-    kind = s.fold if s.red == "scan" else s.red or ""
+    """The fold a reduction, scan or argmax keeps: argmax keeps a maximum, a long sum says so itself."""
+    kind = s.fold or s.red or ""
     return ("max" if "max" in kind else "min") if kind.startswith("arg") else kind
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from aotgen.core.errors import UnsupportedError
-from aotgen.emit import dims, names, nests
+from aotgen.emit import dims, lanes, names, nests
 from aotgen.emit.folds import Acc, kind_of, takes_over
 from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
@@ -308,25 +308,38 @@ class _NestPrinter(ScalarPrinter):
 
     def _innermost(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> None:
         if stage.lane is None:
-            body, place = text, scope if scope.text is text else Scope(text, scope)
-        else:
-            body = self._lane_loop(stage, accs, text, scope)
-            place = Scope(body, scope, (stage.lane,))
+            self._statements(stage, accs, text, scope if scope.text is text else Scope(text, scope))
+            return
+        text, loop = lanes.runs(stage, accs, self.names, text, self._lanes(stage, accs, scope))
+        bodies = lanes.bodies(stage, self.schedule, self.names, text, loop)
+        self.vector_loops += loop.vector * len(bodies)
+        for body in bodies:
+            self._statements(stage, accs, body, Scope(body, scope, (stage.lane,)))
+        for acc in accs:
+            if acc.fold.part is not None:
+                text.line(f"{acc.name} = {acc.fold.step(acc.name, acc.fold.part.finish(acc.part))};")
+
+    def _statements(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> None:
         by_stmt = {a.stmt: a for a in accs}
         for s in stage.stmts:
             acc = by_stmt.get(s)
             if acc is None:
-                self._store(s, s.value, body, place, stage)
+                self._store(s, s.value, text, scope, stage)
             else:
-                self._step(stage, acc, body, place)
+                self._step(stage, acc, text, scope)
 
-    def _lane_loop(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> Text:
+    def _lanes(self, stage: Stage, accs: list[Acc], scope: Scope) -> lanes.Lanes:
         assert stage.lane is not None
         name, lo, hi = self._range(stage, stage.lane, "l", scope)
-        merged = [(a.fold, a.name) for a in accs if not a.spread]
+        folds = lanes.merged(accs)
         vector = not any(a.stmt.red and a.stmt.red.startswith("arg") and not a.spread for a in accs)
-        self.vector_loops += vector and all(f.combine for f, _ in merged)
-        return self.schedule.lane_loop(text, name, lo, hi, self.index_type, merged, vector)  # type: ignore[no-any-return]
+        return lanes.Lanes(name, lo, hi, self.index_type, folds, vector and all(f.combine for f, _ in folds))
+
+    def _lane_loop(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> Text:
+        """A loop over the lanes that starts or stores spread accumulators."""
+        o = self._lanes(stage, accs, scope)
+        self.vector_loops += o.vector
+        return self.schedule.lane_loop(text, o.name, o.lo, o.hi, o.ctype, o.folds, o.vector)  # type: ignore[no-any-return]
 
     # -- folds
     def _accumulators(self, stage: Stage, text: Text, scope: Scope) -> list[Acc]:
@@ -340,7 +353,8 @@ class _NestPrinter(ScalarPrinter):
             direct = spread and self._ends_in_temp(s, fold)
             name = "" if direct else self.names.numbered("a")
             at = self.names.numbered("p") if s.red.startswith("arg") else ""
-            accs.append(Acc(s, fold, name, at, spread, direct))
+            part = self.names.numbered("a") if fold.part is not None else ""
+            accs.append(Acc(s, fold, name, at, part, spread, direct))
         for acc in accs:
             self._start(stage, acc, text)
         if spread and accs:
@@ -390,6 +404,9 @@ class _NestPrinter(ScalarPrinter):
             self._arg_step(stage, acc, name, text, scope)
             return
         value = self.value(acc.stmt.value, scope)
+        if acc.fold.part is not None:
+            text.line(f"{acc.part} = {acc.fold.part.step(acc.part, value)};")
+            return
         text.line(f"{name} = {acc.fold.step(name, value)};")
         if acc.stmt.red == "scan":
             self._put(acc.stmt, acc.fold.finish(name), text, scope)

@@ -21,7 +21,8 @@ from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
 
 REDUCTIONS = ("sum", "max", "min", "prod", "argmax", "argmin", "argmax_last", "argmin_last", "and", "or")
-LONG_SUM = 1024
+LONG_SUM = 1024  # terms of a float32 sum that may be added up in float32
+LONG = "long"  # the fold of a float32 sum that may have more
 
 
 @dataclass(eq=False, slots=True)
@@ -58,7 +59,7 @@ class Def:
     expr: E | None = None
     red: str | None = None
     rvars: tuple[Atom, ...] = ()
-    fold: str = ""  # scan: add/mul/...; scatter: set/add/mul/max/min
+    fold: str = ""  # scan: add/mul/...; scatter: set/add/mul/max/min; sum: LONG or nothing
     at: tuple[Ix, ...] = ()
     into: Def | None = None
     call: Call | None = None
@@ -153,8 +154,9 @@ def reduce_(
 ) -> Def:
     """The Def whose element at ``o`` is the ``kind`` reduction over ``r`` of ``f(o, r)``.
 
-    A float32 sum of more than ``LONG_SUM`` terms is kept in float64 and rounded once: a plain running sum of n terms may be
-    off by n/2 rounding errors of its result, which a normalisation over an image multiplies further."""
+    A float32 sum that may have more than ``LONG_SUM`` terms is ``LONG``: a target keeps it in float64, or at most
+    ``LONG_SUM`` terms at a time in float32. A plain running sum of n terms may be off by n/2 rounding errors of its
+    result, which a normalisation over an image multiplies further."""
     if kind not in REDUCTIONS:
         raise InternalError(f"unknown reduction {kind}")
     shape = tuple(index.as_dim(d) for d in shape)
@@ -162,10 +164,8 @@ def reduce_(
     e = f(_points(axes), _points(rvars))
     live = tuple(r for r in rvars if r.ext != 1)
     out = dtype or (dtypes.i64 if kind.startswith("arg") else e.type)
-    if kind == "sum" and e.dtype == "f32" and _may_exceed(over, LONG_SUM):
-        wide = Def(name, shape, dtypes.f64, axes, expr.cast(e, dtypes.f64), red=kind, rvars=live)
-        return compute(shape, lambda *i: expr.cast(wide[i], dtypes.f32), out, name)
-    return Def(name, shape, out, axes, e, red=kind, rvars=live if not kind.startswith("arg") else rvars)
+    fold = LONG if kind == "sum" and e.dtype == "f32" and _may_exceed(over, LONG_SUM) else ""
+    return Def(name, shape, out, axes, e, red=kind, rvars=live if not kind.startswith("arg") else rvars, fold=fold)
 
 
 def _may_exceed(extents: Sequence[Dim], limit: int) -> bool:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from aotgen.core.dtypes import DType
 from aotgen.ir import define, expr, index
-from aotgen.ir.define import Def
+from aotgen.ir.define import Def, axes_for
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
+from aotgen.ir.scalar import OPS
 
 MAX_LOADS = 32
 MAX_NODES = 256
@@ -52,7 +53,7 @@ def inline(outputs: Sequence[Def], keep: Collection[Def] = (), balance: Balance 
     for d in order:
         if d.expr is not None:
             work.rewrite(d)
-            if work.worth(d):
+            if work.worth(d) or work.worth_in_part(d):
                 work.inlined.add(d)
 
 
@@ -60,6 +61,7 @@ class _Inliner:
     def __init__(self, kept: set[Def], readers: Mapping[Def, list[Def]], balance: Balance) -> None:
         self.kept, self.readers, self.balance = kept, readers, balance
         self.inlined: set[Def] = set()
+        self.written: dict[Def, E] = {}
 
     def rewrite(self, d: Def) -> None:
         """Substitute into ``d``; the largest producers stay loads while the result is over the caps."""
@@ -70,9 +72,11 @@ class _Inliner:
             if not self._too_big(e) or not used:
                 break
             stay.add(max(used, key=lambda p: nodes(p.expr)))
+        assert d.expr is not None
+        self.written[d] = d.expr
         d.expr, d.at = e, at
 
-    def _substitute(self, d: Def, stay: set[Def]) -> tuple[E, tuple[Ix, ...]]:
+    def _substitute(self, d: Def, stay: Collection[Def]) -> tuple[E, tuple[Ix, ...]]:
         assert d.expr is not None
 
         def on_load(p: Def, idx: tuple[Ix, ...]) -> E | None:
@@ -98,15 +102,29 @@ class _Inliner:
             return d.is_view and not _indirect(d.expr)
         if self._too_big(d.expr):
             return False
-        size = estimate(d.shape)
-        runs = sum(evaluations(r, d) for r in self.readers.get(d, ()))
-        if runs > size and _widens(d):
+        size, readers = estimate(d.shape), self.readers.get(d, ())
+        if sum(evaluations(r, d) for r in readers) > size and _widens(d):
             return False
-        cost = expr.flops(d.expr)
-        if cost == 0:
+        cost = costs(d.expr)
+        if not cost:
             return True
-        balance = self.balance.row if _stays_in_row(d, self.readers.get(d, ())) else self.balance.memory
-        return (runs - size) * cost <= balance * 2 * d.dtype.bytes * size
+        balance = self.balance.row if _stays_in_row(d, readers) else self.balance.memory
+        more = sum(work(cost, r, at) for r in readers for at in _reads(r, d)) - work(cost, d, {a: {a} for a in d.axes})
+        return more <= balance * 2 * d.dtype.bytes * size
+
+    def worth_in_part(self, d: Def) -> bool:
+        """Is it ``d`` without the producers that its own loops hoist, as a table looked up and turned (a bias by relative
+        position) is without the buckets that index it? They then stay loads."""
+        whole, written = d.expr, self.written[d]
+        if d.red is not None or d in self.kept or whole is written:
+            return False
+        d.expr = written
+        few = [p for p in d.reads() if p in self.inlined and costs(p.expr) and estimate(p.shape) < estimate(d.shape)]
+        d.expr = self._substitute(d, few)[0] if few else whole
+        if few and self.worth(d):
+            return True
+        d.expr = whole
+        return False
 
 
 def _widens(d: Def) -> bool:
@@ -138,17 +156,21 @@ def _fits(e: E, dtype: DType) -> bool:
 
 def nodes(e: E | None) -> int:
     """Distinct nodes of ``e``, those inside indices included."""
-    seen: set[E] = set()
+    return len(_nodes(e))
+
+
+def _nodes(e: E | None) -> dict[E, None]:
+    seen: dict[E, None] = {}
     stack = [e] if e is not None else []
     while stack:
         node = stack.pop()
         if node in seen:
             continue
-        seen.add(node)
+        seen[node] = None
         stack.extend(node.args)
         for i in node.indices():
             stack.extend(a.payload for a in i.walk() if a.kind == "ind")
-    return len(seen)
+    return seen
 
 
 def estimate(extents: Iterable[Dim | None]) -> int:
@@ -168,20 +190,43 @@ def hint(dim: Atom) -> int:
 
 
 def evaluations(reader: Def, d: Def) -> int:
-    """How often ``reader`` would evaluate an inlined ``d``: once per point of its space for each distinct load, or once
-    per point of the leading axes when the load depends on those alone (the printer hoists it)."""
+    """How often ``reader`` would evaluate an inlined ``d``."""
+    return sum(_times(reader, frozenset().union(*at.values())) for at in _reads(reader, d))
+
+
+def _reads(reader: Def, d: Def) -> list[dict[Atom, Collection[Atom]]]:
+    """For each distinct load of ``d``: which variables of ``reader`` stand for which axis of ``d``."""
     if reader.expr is None:
-        return 0
+        return []
+    loads = [ld for ld in _loads(reader) if ld.attr[0] is d]
+    axes = d.axes or axes_for(d.shape)
+    return [{a: i.vars() for a, i in zip(axes, ld.attr[1], strict=True)} for ld in loads]
+
+
+def _times(reader: Def, used: Collection[Atom]) -> int:
+    """How often ``reader`` evaluates what depends on ``used``: once per point of its space, or once per point of the leading
+    axes when it depends on those alone (the printer hoists it)."""
     loops = [*reader.axes, *(r for r in reader.rvars if r not in reader.axes)]
-    total = 0
-    for ld in _loads(reader):
-        if ld.attr[0] is d:
-            used = ld.vars()
-            last = max((n for n, v in enumerate(loops) if v in used), default=-1)
-            prefix = loops[: last + 1]
-            live = [v for v in prefix if v.ext != 1]
-            total += estimate(v.ext for v in (live if all(v in used for v in live) else loops))
-    return total
+    last = max((n for n, v in enumerate(loops) if v in used), default=-1)
+    live = [v for v in loops[: last + 1] if v.ext != 1]
+    return estimate(v.ext for v in (live if all(v in used for v in live) else loops))
+
+
+Costs = dict[frozenset[Atom], int]
+
+
+def costs(e: E | None) -> Costs:
+    """Flops of ``e``, those inside indices included, by the variables they depend on."""
+    out: Costs = {}
+    for node in _nodes(e):
+        if (n := OPS[node.op].flops if node.op in OPS else 0) > 0:
+            out[node.vars()] = out.get(node.vars(), 0) + n
+    return out
+
+
+def work(cost: Costs, reader: Def, at: Mapping[Atom, Collection[Atom]]) -> int:
+    """Flops that ``reader`` spends on an expression whose variables are ``at`` its own."""
+    return sum(n * _times(reader, frozenset().union(*(at.get(v, ()) for v in used))) for used, n in cost.items())
 
 
 def _loads(d: Def) -> list[E]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
 from aotgen.ir import index
-from aotgen.ir.define import Def
+from aotgen.ir.define import LONG, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Ix
 from aotgen.ir.interpret import bitcast_array, cast_array
@@ -116,8 +116,9 @@ class _Machine:
             totals[key] = here if key not in totals else _better(s.red, totals[key], here)
             return
         kind = s.fold if s.red == "scan" else s.red
-        before = totals[key] if key in totals else _identity(kind, s.value.type.numpy)
-        totals[key] = _FOLDS[kind](before, value, dtype=s.value.type.numpy)
+        work = np.dtype(np.float64) if s.fold == LONG else s.value.type.numpy
+        before = totals[key] if key in totals else _identity(kind, work)
+        totals[key] = _FOLDS[kind](before, value, dtype=work)
         if s.red == "scan":
             self.store(s, env, totals[key])
 

@@ -33,13 +33,15 @@ class Code:
 class Fold:
     """How one accumulator of type ``ctype`` works: starts at ``init``, ``step(acc, value)`` is its next value,
     ``finish(acc)`` the result as the compute type. ``combine`` names how lanes are merged (an OpenMP operator, a warp
-    function); empty when they cannot be."""
+    function); empty when they cannot be. ``part``: how a run of at most ``LONG_SUM`` lanes is folded; its result is then
+    one value of this fold."""
 
     ctype: str
     init: str
     step: Callable[[str, Code], str]
     finish: Callable[[str], Code]
     combine: str = ""
+    part: Fold | None = None
 
 
 class Writer(Protocol):
@@ -74,14 +76,16 @@ class Nest:
 
 
 class Schedule(Protocol):
-    """One way to run a nest. ``lane_loop`` opens the innermost loop; the outer ones are the emitter's own.
+    """One way to run a nest. ``lane_loop`` opens the innermost loop (of the lanes that are ``within`` a condition, where one
+    is given); the outer ones are the emitter's own.
 
     ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage
     are given with every loop but the folds outer, one thread an element. ``declines`` says why a nest does not
     fit ("" when it does). ``signature`` is the function's head given its parameters; ``outer`` opens the loop
     over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1) and
     returns the body to write into. ``counts``: a thread's iterations follow each other, so their digits can be counted up
-    rather than divided out; ``outer`` then declares ``at``, which has one digit more than there are ``radices``. ``row_array``
+    rather than divided out; ``outer`` then declares ``at``, which has one digit more than there are ``radices``. ``remainder``:
+    lanes beyond a whole multiple of it may run as one masked vector (0: its lanes have no remainder). ``row_array``
     declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
     is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
     threads that share an iteration does alone. ``launch`` is the statement that runs the function, as thread ``team[0]`` of ``team[1]``.
@@ -95,6 +99,8 @@ class Schedule(Protocol):
     def flattens(self) -> bool: ...
     @property
     def counts(self) -> bool: ...
+    @property
+    def remainder(self) -> int: ...
 
     def declines(self, nest: Nest) -> str: ...
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...
@@ -108,6 +114,7 @@ class Schedule(Protocol):
         index: str,
         folds: Sequence[tuple[Fold, str]],
         vector: bool,
+        within: str = "",
     ) -> Any: ...
     def row_array(self, text: Any, ctype: str, name: str, size: str) -> None: ...
     def row_element(self, name: str, at: str, lane_index: bool) -> str: ...

@@ -14,6 +14,7 @@ from typing import Any
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import InternalError, UnsupportedError
+from aotgen.ir.define import LONG
 from aotgen.targets.base import (
     ADD,
     BITAND,
@@ -321,6 +322,14 @@ class CFamily:
                 lambda acc, v: f"{acc} {symbol} static_cast<int>({v.text})",
                 lambda acc: Code(f"{acc} != 0", EQUAL),
                 symbol,
+            )
+        if kind == LONG:
+            return Fold(
+                "double",
+                "0.0",
+                lambda acc, v: f"{acc} + static_cast<double>({v.text})",
+                lambda acc: Code(f"static_cast<float>({acc})"),
+                "+",
             )
         if kind in ("sum", "add", "prod", "mul"):
             return self._arithmetic("+" if kind in ("sum", "add") else "*", dtype)

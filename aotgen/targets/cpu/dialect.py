@@ -9,8 +9,10 @@ choice are values; no library function in a vector loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from aotgen.ir.define import LONG
 from aotgen.targets.base import Code, Fold, Nest, Schedule
 from aotgen.targets.cfamily import CFamily
 
@@ -23,6 +25,7 @@ class Loops:
     local_bytes = 16384
     flattens = False
     counts = True
+    remainder = 16
 
     def declines(self, nest: Nest) -> str:
         return ""
@@ -54,13 +57,15 @@ class Loops:
         index: str,
         folds: Sequence[tuple[Fold, str]],
         vector: bool,
+        within: str = "",
     ) -> Any:
-        if vector and all(f.combine for f, _ in folds):
+        if vector:
             by: dict[str, list[str]] = {}
             for f, acc in folds:
                 by.setdefault(f.combine, []).append(acc)
             text.raw("#pragma omp simd" + "".join(f" reduction({op} : {', '.join(a)})" for op, a in by.items()))
-        return text.block(f"for ({index} {var} = {lo}; {var} < {hi}; ++{var})")
+        body = text.block(f"for ({index} {var} = {lo}; {var} < {hi}; ++{var})")
+        return body.block(f"if ({within})") if within else body
 
     def row_array(self, text: Any, ctype: str, name: str, size: str) -> None:
         text.line(f"alignas(64) {ctype} {name}[{size}];")
@@ -85,6 +90,11 @@ class CpuDialect(CFamily):
     strangers = ""
     includes: tuple[str, ...] = ("cpu/extent.h", "common/scalar.h", "common/vmath.h")
     schedules: Sequence[Schedule] = (Loops(),)
+
+    def fold(self, kind: str, dtype: str, across: bool) -> Fold:
+        """Lanes of a long sum are floats: in float64 half as many fit a vector, and each has to be converted."""
+        fold = super().fold(kind, dtype, across)
+        return replace(fold, part=super().fold("sum", dtype, across)) if kind == LONG and across else fold
 
     def _extreme(self, kind: str, dtype: str, across: bool) -> Fold:
         if not (across and dtype == "f32"):

@@ -35,6 +35,7 @@ class _Grid:
     flattens: bool
     local_bytes: int = LOCAL_BYTES
     counts: bool = False
+    remainder: int = 0
 
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str:
         return f"__global__ void __launch_bounds__({self.threads}) {name}({', '.join(params)})"
@@ -51,7 +52,7 @@ class _Grid:
         return text.part()
 
     def lane_loop(
-        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool
+        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool, within: str = ""
     ) -> Any:
         return text.block(f"for ({index} {var} = {lo}; {var} < {hi}; ++{var})")
 
@@ -105,7 +106,7 @@ class Row(_Grid):
         return body.part()
 
     def lane_loop(
-        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool
+        self, text: Any, var: str, lo: str, hi: str, index: str, folds: Sequence[tuple[Fold, str]], vector: bool, within: str = ""
     ) -> Any:
         first = "lane" if lo == "0" else f"{lo} + lane"
         if not (lo.isdigit() and hi.isdigit()):

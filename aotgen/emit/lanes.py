@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""How a stage's lane loop is cut: into runs where a sum is long, and off a remainder that no vector fills.
+
+What compilers make of the lanes beyond the last whole vector is scalar code. Where a lane is dear (a softmax's exponential),
+up to fifteen of those cost more than all vectors of a short row: they run as one more vector, masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aotgen.emit import nests
+from aotgen.emit.folds import Acc
+from aotgen.emit.names import NameTable
+from aotgen.emit.text import Text
+from aotgen.ir import expr, index
+from aotgen.ir.define import LONG_SUM
+from aotgen.ir.program import Stage
+from aotgen.targets.base import Fold, Schedule
+
+DEAR = 16  # flops of a lane from which its remainder is worth a second copy of the body
+FEW = 2  # lanes beyond a half vector, when their number is known, that are as well done one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """One lane loop to print: the variable ``name`` of C type ``ctype`` from ``lo`` to ``hi``; ``folds``: the accumulators
+    whose lanes are merged, with their names; ``vector``: it may run as vectors."""
+
+    name: str
+    lo: str
+    hi: str
+    ctype: str
+    folds: Sequence[tuple[Fold, str]]
+    vector: bool
+
+
+def merged(accs: Sequence[Acc]) -> list[tuple[Fold, str]]:
+    """What the lanes of a loop are merged into."""
+    return [(a.fold.part, a.part) if a.fold.part else (a.fold, a.name) for a in accs if not a.spread]
+
+
+def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: Lanes) -> tuple[Text, Lanes]:
+    """Where ``loop`` goes and what is left of it: at most ``LONG_SUM`` lanes when some sum is long, their parts started."""
+    parts = [a for a in accs if a.fold.part]
+    if not parts:
+        return text, loop
+    assert stage.lane is not None and stage.lane.ext is not None
+    most = nests.upper(index.as_dim(stage.lane.ext))
+    lo, hi = loop.lo, loop.hi
+    if most is None or most > LONG_SUM:
+        lo, hi = names.numbered("b"), names.numbered("k")
+        text = text.block(f"for ({loop.ctype} {lo} = {loop.lo}, {hi}; {lo} < {loop.hi}; {lo} = {hi})")
+        text.line(f"{hi} = {lo} + vmin<{loop.ctype}>({LONG_SUM}, {loop.hi} - {lo});")
+    for a in parts:
+        assert a.fold.part is not None
+        text.line(f"{a.fold.part.ctype} {a.part} = {a.fold.part.init};")
+    return text, Lanes(loop.name, lo, hi, loop.ctype, loop.folds, loop.vector)
+
+
+def bodies(stage: Stage, schedule: Schedule, names: NameTable, text: Text, loop: Lanes) -> list[Text]:
+    """The bodies to write the stage's statements into, one after the other."""
+
+    def opened(into: Text, lo: str, hi: str, within: str = "") -> Text:
+        return schedule.lane_loop(into, loop.name, lo, hi, loop.ctype, loop.folds, loop.vector, within)  # type: ignore[no-any-return]
+
+    if not (loop.vector and _cut_pays(stage, schedule.remainder)):
+        return [opened(text, loop.lo, loop.hi)]
+    whole, n = names.numbered("k"), schedule.remainder
+    text.line(f"const {loop.ctype} {whole} = {_whole(loop, n)};")
+    return [
+        opened(text, loop.lo, whole),
+        opened(text.block(f"if ({whole} < {loop.hi})"), whole, f"{whole} + {n}", f"{loop.name} < {loop.hi}"),
+    ]
+
+
+def _whole(loop: Lanes, n: int) -> str:
+    if loop.lo == "0":
+        return f"{loop.hi} / {n} * {n}"
+    return f"{loop.lo} + ({loop.hi} - {loop.lo}) / {n} * {n}"
+
+
+def _cut_pays(stage: Stage, lanes: int) -> bool:
+    """Is a lane dear, and may the last ``lanes`` be fewer?"""
+    if not lanes or max((expr.flops(s.value) for s in stage.stmts), default=0) < DEAR:
+        return False
+    assert stage.lane is not None and stage.lane.ext is not None
+    extent, most = stage.lane.ext.const(), nests.upper(index.as_dim(stage.lane.ext))
+    if extent is None:
+        return most is None or most < nests.INT_LIMIT - lanes
+    return lanes // 2 < extent < LONG_SUM and extent % (lanes // 2) > FEW
