@@ -16,7 +16,7 @@ from aotgen.emit.names import NameTable
 from aotgen.emit.text import Text
 from aotgen.ir import expr, index
 from aotgen.ir.define import LONG_SUM
-from aotgen.ir.program import Stage
+from aotgen.ir.program import LoopNest, Stage
 from aotgen.targets.base import Fold, Schedule
 
 DEAR = 16  # flops of a lane from which its remainder is worth a second copy of the body
@@ -59,20 +59,20 @@ def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: 
     return text, Lanes(loop.name, lo, hi, loop.ctype, loop.folds, loop.vector)
 
 
-def bodies(stage: Stage, schedule: Schedule, names: NameTable, text: Text, loop: Lanes) -> list[Text]:
-    """The bodies to write the stage's statements into, one after the other."""
+def bodies(stage: Stage, dear: bool, schedule: Schedule, names: NameTable, text: Text, loop: Lanes) -> list[Text]:
+    """The bodies to write the stage's statements into, one after the other. ``dear``: a nest's lanes are (``is_dear``)."""
 
     def opened(into: Text, lo: str, hi: str, within: str = "") -> Text:
         return schedule.lane_loop(into, loop.name, lo, hi, loop.ctype, loop.folds, loop.vector, within)  # type: ignore[no-any-return]
 
-    if not (loop.vector and _cut_pays(stage, schedule.remainder)):
+    if not (dear and loop.vector and _ragged(stage, schedule.remainder)):
         return [opened(text, loop.lo, loop.hi)]
-    whole, n = names.numbered("k"), schedule.remainder
+    whole, rest, n = names.numbered("k"), names.numbered("m"), schedule.remainder
     text.line(f"const {loop.ctype} {whole} = {_whole(loop, n)};")
-    return [
-        opened(text, loop.lo, whole),
-        opened(text.block(f"if ({whole} < {loop.hi})"), whole, f"{whole} + {n}", f"{loop.name} < {loop.hi}"),
-    ]
+    first = opened(text.block(f"if ({loop.lo} < {whole})"), loop.lo, whole)  # a merge of no lanes still takes its time
+    text = text.block(f"if ({whole} < {loop.hi})")
+    text.line(f"const unsigned {rest} = (1u << ({loop.hi} - {whole})) - 1u;")  # a comparison would have GCC split the loop
+    return [first, opened(text, whole, f"{whole} + {n}", f"{rest} >> ({loop.name} - {whole}) & 1u")]
 
 
 def _whole(loop: Lanes, n: int) -> str:
@@ -81,9 +81,14 @@ def _whole(loop: Lanes, n: int) -> str:
     return f"{loop.lo} + ({loop.hi} - {loop.lo}) / {n} * {n}"
 
 
-def _cut_pays(stage: Stage, lanes: int) -> bool:
-    """Is a lane dear, and may the last ``lanes`` be fewer?"""
-    if not lanes or max((expr.flops(s.value) for s in stage.stmts), default=0) < DEAR:
+def is_dear(nest: LoopNest) -> bool:
+    """Is a lane of some stage? The others then get by with as little: rows of a nest are equally long."""
+    return any(expr.flops(s.value) >= DEAR for stage in nest.stages if stage.lane is not None for s in stage.stmts)
+
+
+def _ragged(stage: Stage, lanes: int) -> bool:
+    """May the last ``lanes`` be fewer?"""
+    if not lanes:
         return False
     assert stage.lane is not None and stage.lane.ext is not None
     extent, most = stage.lane.ext.const(), nests.upper(index.as_dim(stage.lane.ext))

@@ -83,7 +83,7 @@ def _digits(component: Ix, value: Ix) -> dict[Atom, Ix] | None:
             return None
         terms.append((k, a))
         rest = rest - k * index.var(a)
-    if rest.vars() or any(not index.nonneg(k - 1) for k, _ in terms):
+    if rest.vars() or any(not index.nonneg(k) for k, _ in terms):
         return None
     value = value - rest
     ordered = _descending(terms)
@@ -106,9 +106,14 @@ def _descending(terms: list[tuple[Ix, Atom]]) -> list[tuple[Ix, Atom]] | None:
     out: list[tuple[Ix, Atom]] = []
     for k, a in terms:
         at = 0
-        while at < len(out) and out[at][0] != k and index.nonneg(out[at][0] - k):
+        while at < len(out) and out[at][0] != k and _reaches(out[at][0], k):
             at += 1
-        if at < len(out) and not index.nonneg(k - out[at][0]):
+        if at < len(out) and not _reaches(k, out[at][0]):
             return None
         out.insert(at, (k, a))
     return out
+
+
+def _reaches(k: Ix, other: Ix) -> bool:
+    """Is stride ``k`` no less than ``other``, or a multiple of it? (A multiple of 0 belongs to a space without points.)"""
+    return index.nonneg(k - other) or ((k % other).const() == 0 and index.nonneg(k // other))
