@@ -24,13 +24,15 @@ L1 = 24 << 10  # bytes of temporaries that a block of lanes may use
 
 
 def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
-    """``nest`` with every stage's lane chosen (None where no loop is at least ``simd_min`` long)."""
+    """``nest`` with every stage's lane chosen: None where no loop is at least ``simd_min`` long, nor an outer one half as long
+    whose elements are neighbours."""
     rows = [_best(nest, s, _row_loops(s), simd_min) for s in nest.stages]
     inside = sum(score for _, score in rows)
     best, most = None, inside
     for v in reversed(nest.outer):
-        if _legal_outer(nest, v) and _length(v) >= simd_min and (inside == 0 or _is_unit(nest, v)):
-            score = sum(_score(nest, s, v) for s in nest.stages) * _fullness(nest, v)
+        unit = _is_unit(nest, v)
+        if _legal_outer(nest, v) and (unit or inside == 0) and _length(v) >= (simd_min // 2 if unit else simd_min):
+            score = sum(_score(nest, s, v) for s in nest.stages) * _fullness(nest, v) * min(1.0, _length(v) / simd_min)
             if score > most:
                 best, most = v, score
     if best is not None:

@@ -54,7 +54,14 @@ def test_pooling_of_a_ragged_block_has_two_constant_forms():
 def test_a_short_window_is_never_the_vector():
     x = ops.x_(1, 3, 8, 8)
     (n,) = prepared(ops.pool("max", x, (8, 8), 3, 1, 1, -ops.INF))
-    assert all(s.lane is None for s in n.stages)
+    assert all(s.lane not in s.folds for s in n.stages)
+
+
+def test_channels_of_less_than_a_block_are_the_vector_rather_than_the_batch():
+    for batch in (1, index.dim("batch")):
+        x = ops.x_(batch, 12, 24, 24)
+        (n,) = prepared(ops.pool("sum", x, (12, 12), 2, 2, 0, 0.0), layouts=nests.blocked)
+        assert [s.lane.ext for s in n.stages] == [12]
 
 
 def test_elementwise_is_one_flat_loop_in_any_dense_layout():
