@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx
 
@@ -75,6 +75,15 @@ def bind_inputs(inputs: Sequence[onnx.ValueInfoProto], options: CompileOptions) 
     types = [binder.type_of(i) for i in inputs]
     binder.finish()
     return types
+
+
+def tightened(options: CompileOptions, limits: Mapping[index.Atom, int]) -> CompileOptions:
+    """``options`` with open dims bounded by ``limits``; themselves where every dim is already."""
+    opened = dict(options.open_dims)
+    for dim, most in limits.items():
+        if dim.hi is None or not index.nonneg(most - index.ix(dim.hi)):
+            opened[dim.name] = (index.ix(dim.lo or 0).const() or 0, most)
+    return options if opened == dict(options.open_dims) else replace(options, open_dims=tuple(opened.items()))
 
 
 class _Binder:

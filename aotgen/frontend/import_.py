@@ -20,6 +20,7 @@ from aotgen.frontend.dims import bind_inputs
 from aotgen.frontend.load import Source, domain_versions
 from aotgen.frontend.opset import Draft, Results, adapt, has_adapter, newest_schema, small_constant, version_of
 from aotgen.frontend.scope import Frame, Missing
+from aotgen.ir import facts
 from aotgen.ir.graph import AnyType, Constant, Graph, Node, TensorType, Value
 from aotgen.ops import registry
 from aotgen.ops.builder import KNOWN_LIMIT, TYPE_RULES, Builder
@@ -85,7 +86,8 @@ class _Importer:
             raise ModelError(f"body '{graph.name}' takes {len(graph.input)} inputs, {len(types)} are given")
         for info, type_ in zip(graph.input, types, strict=True):
             inner.values[info.name] = b.input(info.name, type_)
-        outputs = self.run(inner, graph)
+        with facts.assuming():  # of what a body asks nothing holds outside: it may not run
+            outputs = self.run(inner, graph)
         if any(v is None for v in outputs):
             raise Missing(f"body '{graph.name}' has errors")
         return b.graph([v for v in outputs if v is not None])

@@ -7,7 +7,7 @@ so and notes the fact; whoever lowers a whole model listens, and the library ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,6 +56,22 @@ def assuming() -> Iterator[dict[Condition, None]]:
         yield found
     finally:
         _listeners.pop()
+
+
+def limits(conditions: Iterable[Condition]) -> dict[index.Atom, int]:
+    """The largest values of dims for which ``dim == min(dim, limit)``, where the conditions say so."""
+    found: dict[index.Atom, int] = {}
+    for c in conditions:
+        if not c.equal or c.unless or len(c.value.terms) != 2:
+            continue
+        dim = next((a for a in c.value.atoms() if a.kind == "dim"), None)
+        low = next((a for a in c.value.atoms() if a.kind == "min"), None)
+        if dim is None or low is None or c.value.coefficient(dim) != -(c.value.coefficient(low) or 0):
+            continue
+        limit = next((p.const() for p in low.parts() if p.const() is not None), None)
+        if limit is not None and index.var(dim) in low.parts():
+            found[dim] = min(limit, found.get(dim, limit))
+    return found
 
 
 def assume_equal(a: Dim, b: Dim) -> None:

@@ -88,9 +88,7 @@ class Ix:
         out: dict[Monomial, int] = {}
         for m, c in self.terms.items():
             hits = sum(a is v for a in m)
-            if hits > 1 or any(
-                a is not v and a.kind not in ("var", "dim") and v in Ix({(a,): 1}).vars() for a in m
-            ):
+            if hits > 1 or any(a is not v and a.kind not in ("var", "dim") and v in Ix({(a,): 1}).vars() for a in m):
                 return None
             if hits:
                 out[tuple(a for a in m if a is not v)] = c
@@ -326,6 +324,8 @@ def _divmod(e: Ix, by: Ix) -> tuple[Ix, Ix]:
 
 def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
     """Rule: what ``by`` divides leaves; a constant divisor also reduces larger coefficients."""
+    if len(by.terms) > 1:
+        return _split_polynomial(e, by)
     quot: dict[Monomial, int] = {}
     rest: dict[Monomial, int] = {}
     for m, k in e.terms.items():
@@ -339,6 +339,18 @@ def _split_multiples(e: Ix, by: Ix, c: int | None) -> tuple[Ix, Ix]:
         else:
             rest[m] = k
     return Ix(quot), Ix(rest)
+
+
+def _split_polynomial(e: Ix, by: Ix) -> tuple[Ix, Ix]:
+    """Rule: ``x*(n + 1) + y`` over ``n + 1``: long division by the leading term, where that leaves fewer terms than there were."""
+    lead = max(by.terms, key=lambda m: (len(m), [-a.serial for a in m]))
+    first, quotient, rest = Ix({lead: by.terms[lead]}), ix(0), e
+    for _ in range(len(e.terms) + 4):
+        whole = next((x for m, k in rest.terms.items() if (x := _divide_exact(m, k, first)) is not None), None)
+        if whole is None:
+            break
+        quotient, rest = quotient + Ix(dict((whole,))), rest - Ix(dict((whole,))) * by
+    return (quotient, rest) if len(rest.terms) < len(e.terms) else (ix(0), e)
 
 
 def _common_factor(e: Ix, by: Ix) -> Ix | None:
@@ -475,10 +487,8 @@ def extremes(e: Ix) -> tuple[Ix | None, Ix | None]:
     for sign in (1, -1):
         cur: Ix | None = e
         for a in sorted((x for x in e.atoms() if x.kind != "dim" and x.kind not in OVER_DIMS), key=lambda x: -x.serial):
-            if cur is None:
-                break
-            k = cur.coefficient(a)
-            if k is None:
+            k = cur.coefficient(a) if cur is not None else None
+            if cur is None or k is None:
                 cur = None
                 break
             if not k.terms:

@@ -19,7 +19,7 @@ from aotgen.ir.program import BLOCK, Layout, Parts, Tensor
 from aotgen.ops.registry import Ctx
 
 Halo = tuple[tuple[int, int], ...]
-OPEN = (1, 4, 12, 32, 64, 96, 128, 192, 320)  # what an open dim may be: a step, a small batch, a sentence, an image
+OPEN = (1, 4, 12, 32, 64, 96, 128, 192, 320, 1024, 16000)  # a step, a small batch, a sentence, an image, a second of sound
 
 
 @dataclass(frozen=True, slots=True)

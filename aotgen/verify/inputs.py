@@ -123,6 +123,8 @@ def read_npz(path: Path, graph: Graph) -> dict[str, Array]:
 
 def _as_type(a: Array, v: Value, path: Path) -> Array:
     want = v.dtype.numpy
+    if not v.shape and a.size == 1:
+        a = a.reshape(())  # a scalar stored as one element, which onnxruntime takes too
     if a.ndim != len(v.shape):
         raise UsageError(f"{path}: {list(a.shape)} given for {v.type}", node=v.name)
     if a.dtype == want:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from aotgen.core.errors import UsageError
+from aotgen.core.errors import ModelError, UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.frontend import inspect, load_graph
 from aotgen.frontend.load import read
@@ -50,6 +50,28 @@ def test_dims_are_fixed_and_opened() -> None:
 def test_an_input_shape_fixes_the_dims_it_names() -> None:
     g = load_graph(parsed(DYNAMIC), CompileOptions(input_shapes=(("x", (2, 3, 7)),)))
     assert [v.shape for v in g.inputs] == [(2, 3, 7), (2,)]
+
+
+MASKED = """g (float[N,N] x, bool c) => (float[N,N] y) <float[8,8] mask = {%s}, int64[1] zero = {0}, int64[1] one = {1}> {
+    n = Shape <start = 1, end = 2> (x) cut = Slice(mask, zero, n, zero) square = Slice(cut, zero, n, one) y = Mul(x, square) }"""
+
+
+def test_a_mask_bounds_the_dim_that_cuts_it() -> None:
+    text = MASKED % ",".join("1" * 64)
+    g = load_graph(parsed(text), CompileOptions(dynamic=True))
+    assert g.outputs[0].shape == (index.dim("N", 0, 8),) * 2
+    assert load_graph(parsed(text), CompileOptions(open_dims=(("N", (2, 5)),))).dims() == list(index.dim("N", 2, 5).atoms())
+    with pytest.raises(ModelError, match="N against 8"):
+        load_graph(parsed(text), CompileOptions(open_dims=(("N", (9, 20)),)))
+
+
+def test_a_mask_in_a_branch_bounds_nothing_outside() -> None:
+    model = parsed(MASKED % ",".join("1" * 64))
+    then = onnx.helper.make_graph(list(model.graph.node), "then", [], [onnx.helper.make_tensor_value_info("y", 1, None)])
+    other = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["z"])], "else", [], [onnx.helper.make_tensor_value_info("z", 1, None)])
+    del model.graph.node[:]
+    model.graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other))
+    assert load_graph(model, CompileOptions(dynamic=True)).dims() == list(index.dim("N", 0).atoms())
 
 
 def test_arithmetic_dims() -> None:

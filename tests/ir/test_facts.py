@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from aotgen.ir import facts, index
+from aotgen.ir import choice, facts, index
 from aotgen.ir.facts import Condition
 
 
@@ -24,6 +24,16 @@ def test_equalities_are_noted_once_and_read_well() -> None:
         facts.assume_equal(2 * a + 1, b)
         facts.assume_equal(a, 4)
     assert texts(found) == ["a == b", "2*a + 1 == b", "a == 4"]
+
+
+def test_limits_are_read_off_equalities_with_a_minimum() -> None:
+    n, m = index.dim("n", 0), index.dim("m", 0)
+    with facts.assuming() as found:
+        facts.assume_equal(n + 1, index.as_dim(choice.minimum(n + 1, index.ix(8))))
+        facts.assume_equal(choice.minimum(n, index.ix(9)), n)
+        facts.assume_equal(choice.minimum(m, index.ix(5)), n)
+        facts.assume_equal(m, 4)
+    assert facts.limits(found) == {index.single_atom(n): 7}
 
 
 def test_nobody_listens() -> None:

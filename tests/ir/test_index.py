@@ -244,6 +244,19 @@ def test_rules_of_reshape():
     assert (8 * x + 1) // 2 == 4 * x
 
 
+def test_division_by_a_sum():
+    p, q, z = (SPACE.dims[n] for n in "PQZ")
+    r = var(index.fresh_var(z + 1, "r"))
+    a, b = var(SPACE.vars["a"]), var(SPACE.vars["b"])
+    assert ((a * (z + 1) * 2 + r) // (z + 1), (a * (z + 1) * 2 + r) % (z + 1)) == (2 * a, r)
+    assert (z * z * p + z * p) // (z + 1) == z * p
+    for e in (a * z + b, (a + 1) * (p + q) - b, z * z + 2 * z * q + a, (p * q + 1) * a - z, z * p - 3):
+        for by in (z + 1, p + q, p * q + 1, z * z + 2 * z + 3):
+            for env in SPACE.points(e * e + by * by * 97 + e * 31):
+                n, d = e.evaluate(env), by.evaluate(env)
+                assert ((e // by).evaluate(env), (e % by).evaluate(env)) == (n // d, n % d), (e, by, env)
+
+
 def test_a_flat_copy_of_blocks_that_is_cut():
     """[24, 14, 14, 16] read and written through one flat index in pieces of 1024: no division is left."""
     flat = var(index.fresh_var(74, "i")) * 1024 + var(index.fresh_var(1024, "l"))

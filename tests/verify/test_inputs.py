@@ -99,6 +99,12 @@ def test_open_dims_get_a_small_and_a_larger_setting() -> None:
     assert inputs.dims_from(g, {"x": np.zeros((4, 5), np.float32)}) == {"n": 4, "m": 5}
 
 
+def test_a_scalar_may_be_stored_as_one_element(tmp_path: Path) -> None:
+    g = graph("g (float[2] x, float i) => (float[2] y) { y = Add(x, i) }")
+    np.savez(tmp_path / "in.npz", x=np.zeros(2, np.float32), i=np.ones(1, np.float32))
+    assert inputs.read_npz(tmp_path / "in.npz", g)["i"].shape == ()
+
+
 def test_npz(tmp_path: Path) -> None:
     g = graph("g (float[2] x, int64[2] i) => (float[2] y) { z = Cast<to=1>(i) y = Add(x, z) }")
     path = tmp_path / "in.npz"
