@@ -25,13 +25,15 @@ L1 = 24 << 10  # bytes of temporaries that a block of lanes may use
 
 def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     """``nest`` with every stage's lane chosen: None where no loop is at least ``simd_min`` long, nor an outer one half as long
-    whose elements are neighbours."""
+    all of whose elements are neighbours."""
     rows = [_best(nest, s, _row_loops(s), simd_min) for s in nest.stages]
     inside = sum(score for _, score in rows)
     best, most = None, inside
     for v in reversed(nest.outer):
-        unit = _is_unit(nest, v)
-        if _legal_outer(nest, v) and (unit or inside == 0) and _length(v) >= (simd_min // 2 if unit else simd_min):
+        steps = {i.coefficient(v) == 1 for s in nest.stages for st in s.stmts for _, i in accesses(nest, st) if v in i.vars()}
+        least = simd_min // 2 if steps == {True} else simd_min
+        # Where no access has unit stride, short arrays over lanes gain nothing on a row kernel that strides as well.
+        if _legal_outer(nest, v) and (inside == 0 or True in steps) and _length(v) >= least:
             score = sum(_score(nest, s, v) for s in nest.stages) * _fullness(nest, v) * min(1.0, _length(v) / simd_min)
             if score > most:
                 best, most = v, score
@@ -39,12 +41,6 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
         return _spread(nest, best)
     stages = tuple(_with_lane(s, v) for s, (v, _) in zip(nest.stages, rows, strict=True))
     return replace(nest, stages=stages)
-
-
-def _is_unit(nest: LoopNest, v: Atom) -> bool:
-    """Does any access of the nest have unit stride along ``v``? Where none has, short arrays over its lanes gain nothing on
-    a row kernel that strides as well."""
-    return any(i.coefficient(v) == 1 for s in nest.stages for st in s.stmts for _, i in accesses(nest, st))
 
 
 def _fullness(nest: LoopNest, v: Atom) -> float:

@@ -31,7 +31,7 @@ MODELS = {
                         "y = Softmax<axis = -1>(t) }",
     "transposed": "g (float[8,6] x) => (float[6,8] y) { a = Softmax<axis = -1>(x) t = Transpose<perm = [1,0]>(a) "
                   "y = Softmax<axis = -1>(t) }",
-    "shrinking": "g (float[8,12] x) => (float[8] y) { a = Softmax<axis = 1>(x) b = ReduceSum<keepdims = 0>(a, one) "
+    "shrinking": "g (float[7,12] x) => (float[7] y) { a = Softmax<axis = 1>(x) b = ReduceSum<keepdims = 0>(a, one) "
                  "c = Softmax<axis = 0>(b) y = Relu(c) }",
     "pooled": "g (float[2,3,8,8] x) => (float[2,3,4,4] y) { a = AveragePool<kernel_shape = [3,3], pads = [1,1,1,1]>(x) "
               "b = MaxPool<kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]>(a) y = Softmax<axis = -1>(b) }",
