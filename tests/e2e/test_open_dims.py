@@ -10,6 +10,7 @@ import pytest
 
 import aotgen
 from aotgen.core.errors import ModelError, UsageError
+from aotgen.ir.define import LONG_SUM
 from aotgen.toolchain.loader import RunError
 from tests.e2e.harness import check, compare, expected, literal, normal, parsed, real
 
@@ -209,3 +210,35 @@ def test_three_operands_of_which_any_may_be_broadcast(tmp_path: Path) -> None:
     shapes = [((3, 4), (3, 4), (3, 4)), ((1, 4), (3, 1), (1, 1)), ((3, 1), (1, 4), (3, 4)), ((1, 1), (1, 1), (2, 5))]
     feeds = [{"c": normal(*c) > 0, "x": normal(*x, seed=1), "y": normal(*y, seed=2)} for c, x, y in shapes]
     check(model, feeds, tmp_path, dynamic=True)
+
+
+ROWS = """g (float[n,k] x, float[n,k] z) => (float[n,k] y, float[n,k] w, float[n,1] m) {
+    y = Softmax<axis=-1>(x) t = Tanh(x) w = Mul(t, z) e = Exp(z) m = ReduceSum<keepdims=1>(e, axis) }"""
+
+
+def test_rows_of_any_length(tmp_path: Path) -> None:
+    """Whole vectors, their masked remainders, and runs of a long sum: lengths about 16 and 1024."""
+    model = parsed(ROWS.replace(" {", f" <{literal('axis', np.array([1]))}> {{", 1))
+    lengths = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1023, 1024, 1025, 1039, 2048, 3000)
+    check(model, [{"x": normal(3, k), "z": normal(3, k, seed=1)} for k in lengths], tmp_path, dynamic=True)
+
+
+def test_infinities_and_nan_beside_masked_lanes(tmp_path: Path) -> None:
+    """What lies beyond a row is the next row: it must not leak into the maximum or the sum."""
+    model = parsed("g (float[n,k] x) => (float[n,k] y) { y = Softmax<axis=-1>(x) }")
+    loaded = aotgen.compile(model, tmp_path / "libm", dynamic=True).load()
+    for k in (3, 13, 21, 1030):
+        x = normal(4, k)
+        x[1], x[3, -1] = np.inf, np.nan
+        x[2, : k // 2] = -np.inf
+        want = expected(model, {"x": x})["y"]
+        np.testing.assert_allclose(loaded({"x": x})["y"], want, rtol=2e-6, atol=1e-7)
+
+
+def test_a_sum_of_many_terms(tmp_path: Path) -> None:
+    """0.1 a million times: a running float32 sum is off by 1 %, one of runs of at most 1024 terms by 1024 roundings."""
+    model = parsed("g (float[n] x) => (float[1] y) { y = ReduceMean<keepdims=1>(x) }")
+    for dims in ({"dynamic": True}, {"dims": {"n": 1_000_003}}):
+        x = np.full(1_000_003, 0.1, np.float32)
+        y = aotgen.compile(model, tmp_path / f"lib{len(dims)}{'dims' in dims}", **dims).load()({"x": x})["y"]
+        np.testing.assert_allclose(y, np.float32(0.1), rtol=LONG_SUM * 2.0**-24)

@@ -124,3 +124,19 @@ def test_open_dims():
     r = compute((n, 16), lambda i, j: fn("max", x[i, j], expr.const(0, "f32")))
     y = compute((16, n), lambda j, i: r[i, j] * 2.0)
     assert kept([y]) == [y]
+
+
+def test_what_a_reader_would_not_hoist_is_kept():
+    """A bias by relative position: buckets index a table of [bucket, head], which is then read head by head."""
+    n = index.dim("N", 1, 512)
+    table, at = x_(32, 8), source("at", (n,), dtypes.i64)
+
+    def bucket(i, j):
+        far = fn("log", expr.cast(fn("abs", at[i] - at[j]), "f32") / 8.0) / 2.77 * 8.0
+        return fn("min", expr.cast(far, "i64"), expr.const(31, "i64"))
+
+    b = compute((n, n), bucket, name="bucket")
+    looked_up = compute((n, n, 8), lambda i, j, h: table[expr.wrap_negative(b[i, j], 32), h])
+    turned = compute((8, n, n), lambda h, i, j: looked_up[i, j, h])
+    y = compute((8, n, n), lambda h, i, j: turned[h, i, j] * 8.0)
+    assert kept([y]) == [b, y]
