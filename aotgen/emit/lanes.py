@@ -52,7 +52,7 @@ def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: 
     if most is None or most > LONG_SUM:
         lo, hi = names.numbered("b"), names.numbered("k")
         text = text.block(f"for ({loop.ctype} {lo} = {loop.lo}, {hi}; {lo} < {loop.hi}; {lo} = {hi})")
-        text.line(f"{hi} = {lo} + vmin<{loop.ctype}>({LONG_SUM}, {loop.hi} - {lo});")
+        text.line(f"{hi} = {lo} + vmin<{loop.ctype}>({LONG_SUM}, {_factor(loop.hi)} - {lo});")
     for a in parts:
         assert a.fold.part is not None
         text.line(f"{a.fold.part.ctype} {a.part} = {a.fold.part.init};")
@@ -71,14 +71,17 @@ def bodies(stage: Stage, dear: bool, schedule: Schedule, names: NameTable, text:
     text.line(f"const {loop.ctype} {whole} = {_whole(loop, n)};")
     first = opened(text.block(f"if ({loop.lo} < {whole})"), loop.lo, whole)  # a merge of no lanes still takes its time
     text = text.block(f"if ({whole} < {loop.hi})")
-    text.line(f"const unsigned {rest} = (1u << ({loop.hi} - {whole})) - 1u;")  # a comparison would have GCC split the loop
+    text.line(f"const unsigned {rest} = (1u << ({_factor(loop.hi)} - {whole})) - 1u;")  # a comparison would have GCC split the loop
     return [first, opened(text, whole, f"{whole} + {n}", f"{rest} >> ({loop.name} - {whole}) & 1u")]
 
 
 def _whole(loop: Lanes, n: int) -> str:
-    if loop.lo == "0":
-        return f"{loop.hi} / {n} * {n}"
-    return f"{loop.lo} + ({loop.hi} - {loop.lo}) / {n} * {n}"
+    lo, hi = _factor(loop.lo), _factor(loop.hi)
+    return f"{hi} / {n} * {n}" if lo == "0" else f"{lo} + ({hi} - {lo}) / {n} * {n}"
+
+
+def _factor(text: str) -> str:
+    return text if text.isalnum() else f"({text})"
 
 
 def is_dear(nest: LoopNest) -> bool:

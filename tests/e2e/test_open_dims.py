@@ -242,3 +242,10 @@ def test_a_sum_of_many_terms(tmp_path: Path) -> None:
         x = np.full(1_000_003, 0.1, np.float32)
         y = aotgen.compile(model, tmp_path / f"lib{len(dims)}{'dims' in dims}", **dims).load()({"x": x})["y"]
         np.testing.assert_allclose(y, np.float32(0.1), rtol=LONG_SUM * 2.0**-24)
+
+
+def test_rows_whose_length_is_a_sum_or_a_difference(tmp_path: Path) -> None:
+    text = """g (float[n,a] x, float[n,b] z) => (float[n,c] y, float[n,d] w) <int64[1] one = {1}, int64[1] first = {20}, int64[1] last = {2000}> {
+        j = Concat<axis=1>(x, z) y = Softmax<axis=-1>(j) s = Slice(j, first, last, one) t = Tanh(s) w = Softmax<axis=-1>(t) }"""
+    check(parsed(text), [{"x": normal(2, a), "z": normal(2, b, seed=1)} for a, b in ((2, 19), (9, 29), (16, 17), (3, 40), (700, 400))],
+          tmp_path, dynamic=True)
