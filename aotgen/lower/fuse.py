@@ -109,7 +109,7 @@ class _Inliner:
         if not cost:
             return True
         balance = self.balance.row if _stays_in_row(d, readers) else self.balance.memory
-        more = sum(work(cost, r, at) for r in readers for at in _reads(r, d)) - work(cost, d, {a: {a} for a in d.axes})
+        more = sum(effort(cost, r, at) for r in readers for at in _reads(r, d)) - effort(cost, d, {a: {a} for a in d.axes})
         return more <= balance * 2 * d.dtype.bytes * size
 
     def worth_in_part(self, d: Def) -> bool:
@@ -224,7 +224,7 @@ def costs(e: E | None) -> Costs:
     return out
 
 
-def work(cost: Costs, reader: Def, at: Mapping[Atom, Collection[Atom]]) -> int:
+def effort(cost: Costs, reader: Def, at: Mapping[Atom, Collection[Atom]]) -> int:
     """Flops that ``reader`` spends on an expression whose variables are ``at`` its own."""
     return sum(n * _times(reader, frozenset().union(*(at.get(v, ()) for v in used))) for used, n in cost.items())
 
