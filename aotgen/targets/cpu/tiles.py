@@ -49,6 +49,7 @@ def _cuts(total: int, tile: int) -> list[tuple[int, int]]:
     return [(small, n - larger), (small + 1, larger)] if larger else [(small, n)]
 
 
+@cache
 def score(rows: int, panels: int, mr: int, nv: int) -> float:
     """Cycles per k for an accumulator of ``rows`` x ``panels``, with a little for starting each tile."""
     return sum(cm * cn * (cycles(m, n) + 0.05 * (m * n + 4))
