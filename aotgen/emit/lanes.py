@@ -14,12 +14,11 @@ from aotgen.emit import nests
 from aotgen.emit.folds import Acc
 from aotgen.emit.names import NameTable
 from aotgen.emit.text import Text
-from aotgen.ir import expr, index
+from aotgen.ir import index
 from aotgen.ir.define import LONG_SUM
-from aotgen.ir.program import LoopNest, Stage
+from aotgen.ir.program import Stage
 from aotgen.targets.base import Fold, Schedule
 
-DEAR = 16  # flops of a lane from which its remainder is worth a second copy of the body
 FEW = 2  # lanes beyond a half vector, when their number is known, that are as well done one by one
 
 
@@ -60,7 +59,8 @@ def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: 
 
 
 def bodies(stage: Stage, dear: bool, schedule: Schedule, names: NameTable, text: Text, loop: Lanes) -> list[Text]:
-    """The bodies to write the stage's statements into, one after the other. ``dear``: a nest's lanes are (``is_dear``)."""
+    """The bodies to write the stage's statements into, one after the other. ``dear``: values of the nest
+    are; what else it does gets by with as little, since rows of a nest are equally long."""
 
     def opened(into: Text, lo: str, hi: str, within: str = "") -> Text:
         return schedule.lane_loop(into, loop.name, lo, hi, loop.ctype, loop.folds, loop.vector, within)  # type: ignore[no-any-return]
@@ -82,11 +82,6 @@ def _whole(loop: Lanes, n: int) -> str:
 
 def _factor(text: str) -> str:
     return text if text.isalnum() else f"({text})"
-
-
-def is_dear(nest: LoopNest) -> bool:
-    """Is a lane of some stage? The others then get by with as little: rows of a nest are equally long."""
-    return any(expr.flops(s.value) >= DEAR for stage in nest.stages if stage.lane is not None for s in stage.stmts)
 
 
 def _ragged(stage: Stage, lanes: int) -> bool:

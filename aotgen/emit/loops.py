@@ -91,7 +91,7 @@ class _NestPrinter(ScalarPrinter):
         self.late: set[Def] = nests.defined_at_store(nest)
         self.lane: Atom | None = None
         self.scratch: Ix = index.ix(0)
-        self.vector_loops, self.dear = 0, lanes.is_dear(nest)
+        self.vector_loops, self.dear = 0, nest.is_dear
         self.scatters = 0
         self.copies: dict[Atom, str] = {}
         self.dim_type = self.index_type

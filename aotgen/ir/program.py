@@ -14,7 +14,7 @@ from typing import Any
 
 from aotgen.core.dtypes import DType
 from aotgen.ir.define import Def
-from aotgen.ir.expr import E
+from aotgen.ir.expr import E, flops
 from aotgen.ir.facts import Condition
 from aotgen.ir.graph import AnyType, Constant
 from aotgen.ir.index import Atom, Dim, Ix
@@ -144,6 +144,7 @@ class Stage:
 
 
 LANES = 256  # most elements a spread accumulator holds
+DEAR = 16  # flops of a value beside which its loads and stores are little: an exponential, not a product
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +166,11 @@ class LoopNest:
     tensors: Mapping[Def, Tensor]
     temps: tuple[Def, ...] = ()
     origin: str = ""
+
+    @property
+    def is_dear(self) -> bool:
+        """Does computing some value take longer than moving it?"""
+        return any(flops(s.value) >= DEAR for stage in self.stages for s in stage.stmts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

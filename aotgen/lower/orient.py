@@ -32,8 +32,8 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     for v in reversed(nest.outer):
         steps = {i.coefficient(v) == 1 for s in nest.stages for st in s.stmts for _, i in accesses(nest, st) if v in i.vars()}
         least = simd_min // 2 if steps == {True} else simd_min
-        # Where no access has unit stride, short arrays over lanes gain nothing on a row kernel that strides as well.
-        if _legal_outer(nest, v) and (inside == 0 or True in steps) and _length(v) >= least:
+        # Where no access has unit stride, lanes only pay for what they compute, and gain nothing on rows that stride as well.
+        if _legal_outer(nest, v) and (True in steps or (inside == 0 and nest.is_dear)) and _length(v) >= least:
             score = sum(_score(nest, s, v) for s in nest.stages) * _fullness(nest, v) * min(1.0, _length(v) / simd_min)
             if score > most:
                 best, most = v, score
