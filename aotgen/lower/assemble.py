@@ -7,13 +7,14 @@ grouped (``group``) · 5 loop nests (``nest``, ``schedule``) · 6 steps in depen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aotgen.core import dtypes
 from aotgen.core.errors import InternalError, UnsupportedError
 from aotgen.ir import bounds, define, expr, facts, index
 from aotgen.ir.define import Call, Def, topological
+from aotgen.ir.facts import Condition
 from aotgen.ir.graph import Graph
 from aotgen.ir.index import Atom
 from aotgen.ir.program import (
@@ -73,7 +74,7 @@ def lower(graph: Graph, rules: Mapping[str, Sequence[Rule]], name: str = "model"
     outputs = [state.buffer(name, t.dtype, row_major(t.shape), "output") for name, t in stored]
     ports = [Port(v.name, t, v.type) for v, t in zip(graph.outputs, outputs, strict=True)]
     with facts.assuming() as assumed:
-        steps = _lower_steps(scope, state, tensors, outputs)
+        steps = _lower_steps(scope, state, tensors, outputs, assumed)
     wanted = requirements.needed(steps, assumed, [d for p in (*inputs, *ports) for d in p.tensor.shape])
     before = tuple(c for c in wanted if c.dims() <= set(state.dims))
     steps = requirements.checked(steps, [c for c in wanted if c not in before], state)
@@ -87,24 +88,27 @@ def lower_scope(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: S
     """The steps of a body whose outputs are to be stored in ``bound``, with the checks of what they ask of dims.
     ``tensors``: where the scope's sources live; extended with everything the scope stores."""
     with facts.assuming() as assumed:
-        steps = _lower_steps(scope, state, tensors, bound)
+        steps = _lower_steps(scope, state, tensors, bound, assumed)
     return requirements.checked(steps, requirements.needed(steps, assumed), state)
 
 
-def _lower_steps(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: Sequence[Tensor]) -> list[Step]:
+def _lower_steps(scope: Scope, state: State, tensors: dict[Def, Tensor], bound: Sequence[Tensor],
+                 assumed: Iterable[Condition]) -> list[Step]:
+    """``assumed``: what lowering notes as it goes."""
     made = scope.build()
     constants.fold(made, state)
     outputs = _distinct(made)
     reach.note(outputs)
-    extents.order(outputs, scope.made)
-    claims.claim(outputs, frozenset(outputs))
-    extents.order(outputs, scope.made)
-    placement = place.place(outputs)
-    fuse.inline(outputs, placement.layouts.keys())
-    extents.order(outputs, scope.made)
-    order = topological(outputs)
+    roots = list(dict.fromkeys((*outputs, *extents.asked_for(assumed, scope.made))))
+    extents.order(roots, scope.made)
+    claims.claim(roots, frozenset(roots))
+    extents.order(roots, scope.made)
+    placement = place.place(roots)
+    fuse.inline(roots, placement.layouts.keys())
+    extents.order(roots, scope.made)
+    order = topological(roots)
     limits = group.Limits(dims=frozenset(state.dims))
-    groups = [tuple(g) for g in group.groups(outputs, placement.layouts.keys(), limits)]
+    groups = [tuple(g) for g in group.groups(roots, placement.layouts.keys(), limits)]
     tensors.update(zip(outputs, bound, strict=True))
     _bind(order, groups, placement, state, tensors)
     return _emit(_ordered(order, groups), placement, state, tensors, scope)

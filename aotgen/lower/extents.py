@@ -7,11 +7,12 @@ call that makes it (a tensor of that many zeros does not), so the dependence is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aotgen.ir import expr, index
 from aotgen.ir.define import Def, topological
 from aotgen.ir.expr import E
+from aotgen.ir.facts import Condition
 from aotgen.ir.graph import Node, TensorType
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ops.registry import DIMS
@@ -60,6 +61,12 @@ def order(outputs: Sequence[Def], made: Mapping[Atom, Def]) -> None:
             others = [m for m in makers if m is not d and (m.call is None or m.call is not d.call)]
             d.after = tuple(dict.fromkeys((*d.after, *others)))
         known.update(new)
+
+
+def asked_for(conditions: Iterable[Condition], made: Mapping[Atom, Def]) -> list[Def]:
+    """What makes the extents that ``conditions`` are about: it is needed for their checks, even where simplifying leaves
+    nothing else that mentions them."""
+    return list(dict.fromkeys(made[a] for c in conditions for a in sorted(c.dims()) if a in made))
 
 
 def _mentioned(d: Def) -> set[Atom]:

@@ -90,6 +90,8 @@ def _visit(steps: Sequence[Step], known: set[Atom]) -> None:
         after = {*known, *(a for a, _ in following.made)} if counts and isinstance(following, Extents) else known
         for d in _extents(step):
             _require(d, after, step.name, step.origin)
+        for c in step.conditions if isinstance(step, Check) else ():
+            _require(c.value, after, f"a check ({c})", step.origin)
         if isinstance(step, Extents):
             known.update(a for a, _ in step.made)
         elif isinstance(step, If):

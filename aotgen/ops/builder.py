@@ -197,7 +197,8 @@ class Builder:
         """Contents of ``d`` when it is a small integer or bool tensor computed from known ones, else None."""
         size = d.size
         if (
-            not isinstance(size, int)
+            not all(isinstance(n, int) for n in d.shape)  # with an axis of 0 the size is known all the same
+            or not isinstance(size, int)
             or size > KNOWN_LIMIT
             or d.expr is None
             or d.red not in (None, *_FOLDABLE)

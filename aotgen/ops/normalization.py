@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from aotgen.core import dtypes
 from aotgen.core.dtypes import DType
 from aotgen.core.errors import ModelError
-from aotgen.ir import expr, index
+from aotgen.ir import expr, facts, index
 from aotgen.ir.define import Def, compute, reduce_
 from aotgen.ir.expr import E
 from aotgen.ir.index import Dim, Ix
-from aotgen.ops.broadcast import read
+from aotgen.ops.broadcast import broadcast, read
 from aotgen.ops.registry import Ctx, lowering
 
 Element = Callable[[tuple[Ix, ...]], E]
@@ -135,6 +135,7 @@ def layer_norm(
     x: Def, scale: Def | None, bias: Def | None, axes: Sequence[int], eps: float, kind: DType, dtype: DType
 ) -> tuple[Def, Def, Def]:
     """Normalised ``x`` over ``axes`` times ``scale`` plus ``bias`` (both broadcast), its mean and inverse deviation."""
+    _onto(x, scale, bias)
     mean, var = _moments(x, axes, kind)
     inv = _inverse_deviation(var, eps)
 
@@ -143,6 +144,15 @@ def layer_norm(
         return _affine(y, scale, bias, i, kind)
 
     return compute(x.shape, f, dtype), mean, inv
+
+
+def _onto(x: Def, *operands: Def | None) -> None:
+    """``operands`` must broadcast to the shape of ``x``. Raises ModelError where they cannot."""
+    wide = broadcast(x.shape, *(d.shape for d in operands if d is not None))
+    for a, b in zip(wide, (*(1,) * (len(wide) - x.rank), *x.shape), strict=True):
+        if index.nonneg(index.ix(a) - b - 1):
+            raise ModelError(f"scale or bias of {list(wide)} for an input of {list(x.shape)}")
+        facts.assume_equal(a, b)
 
 
 def _affine(y: E, scale: Def | None, bias: Def | None, i: tuple[Ix, ...], kind: DType) -> E:
@@ -155,6 +165,7 @@ def rms_norm(
     x: Def, scale: Def | None, bias: Def | None, axes: Sequence[int], eps: float, kind: DType, dtype: DType
 ) -> tuple[Def, Def]:
     """``x / sqrt(mean(x²) + eps)`` over ``axes``, times ``scale``, and the inverse root mean square."""
+    _onto(x, scale, bias)
 
     def square(i: tuple[Ix, ...]) -> E:
         v = expr.cast(x[i], kind)

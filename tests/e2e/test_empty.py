@@ -13,6 +13,8 @@ from tests.e2e.harness import check, parsed
 MODELS = {
     "shape": "g (float[n,3] x) => (int64[0] y) { y = Shape<start = 0, end = 0>(x) }",
     "pointwise": "g (float[0,3] x) => (float[0,3] y) { y = Exp(x) }",
+    "open beside 0": "g (float[n,4] x) => (float[n,1] y) <int64[1] z = {0}, int64[1] k = {1}, int64[1] big = {9}> { "
+                     "i = Cast<to = 7>(x) e = Slice(i, z, z, k) s = ReduceSum(e, k) y = Cast<to = 1>(s) }",
     "reduced": "g (float[0,3] x) => (float[3] y) <int64[1] a = {0}> { y = ReduceSum<keepdims = 0>(x, a) }",
     "hardmax": "g (float[2,0] x) => (float[2,0] y) { y = Hardmax(x) }",
     "resized": "g (float[0,2,2,2] x) => (float[0,2,4,4] y) <int64[4] s = {0, 2, 4, 4}> { y = Resize<mode = \"nearest\", "

@@ -86,6 +86,19 @@ def test_what_cannot_be(tmp_path: Path, text: str, feeds: dict[str, np.ndarray],
     compare(loaded(good), expected(newer(text), good))
 
 
+def test_a_length_that_only_a_check_asks_for(tmp_path: Path) -> None:
+    """Its elements are a number that is known: nothing reads it, and still there must be some."""
+    text = """g (int64[1] s, float[2] x) => (float[2] y) {
+        w = ConstantOfShape<value = float[1] {1}>(s) b = Sign(w) y = LayerNormalization<axis = -1>(x, b) }"""
+    loaded = aotgen.compile(newer(text), tmp_path / "libm").load()
+    good = {"s": ints(2), "x": normal(2)}
+    compare(loaded(good), expected(newer(text), good))
+    for wrong in (0, 3):
+        with pytest.raises(RunError) as caught:
+            loaded({**good, "s": ints(wrong)})
+        assert caught.value.status == DIMS
+
+
 def test_a_product_beyond_64_bits(tmp_path: Path) -> None:
     """Extents whose product is 24 only because it wraps around: refused, not walked."""
     wraps = ints(1_539_092, 1_484_310, 48_448_661)
