@@ -74,12 +74,13 @@ def limits(conditions: Iterable[Condition]) -> dict[index.Atom, int]:
     return found
 
 
-def assume_equal(a: Dim, b: Dim) -> None:
-    """Note that two extents are equal. Equal ones and listeners absent (types are inferred before lowering): nothing."""
+def assume_equal(a: Dim, b: Dim, unless: Sequence[Dim] = ()) -> None:
+    """Note that two extents are equal, or else that one of ``unless`` is 0. Equal ones and listeners absent: nothing."""
     difference = index.ix(a) - b
     if difference.terms and _listeners:
         leading = next(c for _, c in difference.sorted_terms())
-        _listeners[-1][Condition(difference if leading > 0 else -difference, True)] = None
+        possible = _possibly_zero(unless)
+        _listeners[-1][Condition(difference if leading > 0 else -difference, True, possible)] = None
 
 
 def assume_broadcast(a: Dim, b: Dim) -> None:
@@ -95,9 +96,12 @@ def assume_nonneg(value: Ix, unless: Sequence[Dim] = ()) -> None:
     """Note that a polynomial of open dims is not negative, where that is not true of all dims in their bounds, or else that
     one of ``unless`` is 0."""
     if _listeners and value.const() is None and not index.nonneg(value):
-        polys = tuple(dict.fromkeys(index.ix(p) for p in unless))
-        possible = tuple(p for p in polys if not index.nonneg(p - 1) and not index.nonneg(-1 - p))
-        _listeners[-1][Condition(value, False, possible)] = None
+        _listeners[-1][Condition(value, False, _possibly_zero(unless))] = None
+
+
+def _possibly_zero(extents: Sequence[Dim]) -> tuple[Ix, ...]:
+    polys = tuple(dict.fromkeys(index.ix(p) for p in extents))
+    return tuple(p for p in polys if not index.nonneg(p - 1) and not index.nonneg(-1 - p))
 
 
 def needed_by(extents: Sequence[Dim]) -> dict[Condition, None]:

@@ -39,16 +39,19 @@ def _agree(a: Dim, b: Dim, shapes: Sequence[Sequence[Dim]]) -> Dim:
         raise ModelError(f"shapes {shown} cannot be broadcast: {a} against {b}")
     plain, other = sorted((a, b), key=lambda d: len(list(index.ix(d).walk())))
     if choice.has_minimum(other):  # extents made of minima stay as they are: of such a pair the plainer one is taken
-        facts.assume_equal(other, 1 if _shorter(other, plain) else plain)
+        if not _gives_way(other, plain):
+            facts.assume_equal(other, plain)
+        elif choice.minimum(1, index.ix(plain)) != index.ix(other):  # which is 1 unless both are 0
+            facts.assume_equal(other, 1, unless=[plain])
         return plain
     facts.assume_broadcast(a, b)
     return as_dim(choice.broadcast(a, b))
 
 
-def _shorter(a: Dim, b: Dim) -> bool:
-    """Is ``a`` provably less than ``b``, so that it must be 1 where it is broadcast to it?"""
+def _gives_way(a: Dim, b: Dim) -> bool:
+    """Is ``a`` provably less than ``b``, or never more than 1, so that it must be 1 where it is broadcast to elements?"""
     most = bound(a)
-    return most is not None and index.nonneg(index.ix(b) - most - 1)
+    return most is not None and (index.nonneg(index.ix(b) - most - 1) or index.nonneg(1 - index.ix(most)))
 
 
 def never_equal(a: Dim, b: Dim) -> bool:
@@ -69,7 +72,7 @@ def along(extent: Dim, i: Ix) -> Ix:
         return index.ix(0)
     if choice.has_minimum(extent):  # broadcast only if it is too short for anything else: see ``_agree``
         a = index.single_atom(i)
-        return index.ix(0) if a is not None and a.ext is not None and _shorter(extent, as_dim(a.ext)) else i
+        return index.ix(0) if a is not None and a.ext is not None and _gives_way(extent, as_dim(a.ext)) else i
     open_end = not isinstance(extent, int) and not index.nonneg(extent - 2) and not index.nonneg(extent - 1 - i)
     return i * choice.many(extent) if open_end else i
 

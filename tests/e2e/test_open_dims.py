@@ -249,3 +249,13 @@ def test_rows_whose_length_is_a_sum_or_a_difference(tmp_path: Path) -> None:
         j = Concat<axis=1>(x, z) y = Softmax<axis=-1>(j) s = Slice(j, first, last, one) t = Tanh(s) w = Softmax<axis=-1>(t) }"""
     check(parsed(text), [{"x": normal(2, a), "z": normal(2, b, seed=1)} for a, b in ((2, 19), (9, 29), (16, 17), (3, 40), (700, 400))],
           tmp_path, dynamic=True)
+
+
+def test_a_slice_of_one_is_broadcast_to_all(tmp_path: Path) -> None:
+    """The first row against every row, and against as many of another dim."""
+    model = parsed("""g (float[n,3] x, float[m,3] z) => (float[n,3] y, float[m,3] w) <int64[1] a = {0}, int64[1] b = {1}> {
+        t = Slice(x, a, b, a) y = Sub(x, t) w = Sub(z, t) }""")
+    loaded = check(model, [{"x": normal(n, 3), "z": normal(m, 3, seed=1)} for n, m in ((1, 1), (4, 1), (1, 7), (4, 9))],
+                   tmp_path, dynamic=True)
+    with pytest.raises(RunError):
+        loaded({"x": normal(0, 3), "z": normal(2, 3)})
