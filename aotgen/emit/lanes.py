@@ -37,12 +37,12 @@ class Lanes:
 
 def merged(accs: Sequence[Acc]) -> list[tuple[Fold, str]]:
     """What the lanes of a loop are merged into."""
-    return [(a.fold.part, a.part) if a.fold.part else (a.fold, a.name) for a in accs if not a.spread]
+    return [(a.fold.part, a.part) if a.part and a.fold.part else (a.fold, a.name) for a in accs if not a.spread]
 
 
 def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: Lanes) -> tuple[Text, Lanes]:
-    """Where ``loop`` goes and what is left of it: at most ``LONG_SUM`` lanes when some sum is long, their parts started."""
-    parts = [a for a in accs if a.fold.part]
+    """Where ``loop`` goes and what is left of it: at most ``LONG_SUM`` lanes where some sum is kept in parts, which start here."""
+    parts = [a for a in accs if a.part]
     if not parts:
         return text, loop
     assert stage.lane is not None and stage.lane.ext is not None

@@ -18,7 +18,7 @@ from aotgen.emit.names import NameTable
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
 from aotgen.emit.text import Text
 from aotgen.ir import expr, index
-from aotgen.ir.define import Def
+from aotgen.ir.define import LONG, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
 from aotgen.ir.program import LoopNest, Stage, Stmt, Tensor
@@ -316,7 +316,7 @@ class _NestPrinter(ScalarPrinter):
         for body in bodies:
             self._statements(stage, accs, body, Scope(body, scope, (stage.lane,)))
         for acc in accs:
-            if acc.fold.part is not None:
+            if acc.part and acc.fold.part is not None:
                 text.line(f"{acc.name} = {acc.fold.step(acc.name, acc.fold.part.finish(acc.part))};")
 
     def _statements(self, stage: Stage, accs: list[Acc], text: Text, scope: Scope) -> None:
@@ -353,7 +353,8 @@ class _NestPrinter(ScalarPrinter):
             direct = spread and self._ends_in_temp(s, fold)
             name = "" if direct else self.names.numbered("a")
             at = self.names.numbered("p") if s.red.startswith("arg") else ""
-            part = self.names.numbered("a") if fold.part is not None else ""
+            parted = fold.part is not None and (s.fold == LONG or len(stage.folds) > 1)
+            part = self.names.numbered("a") if parted else ""
             accs.append(Acc(s, fold, name, at, part, spread, direct))
         for acc in accs:
             self._start(stage, acc, text)
@@ -404,7 +405,7 @@ class _NestPrinter(ScalarPrinter):
             self._arg_step(stage, acc, name, text, scope)
             return
         value = self.value(acc.stmt.value, scope)
-        if acc.fold.part is not None:
+        if acc.part and acc.fold.part is not None:
             text.line(f"{acc.part} = {acc.fold.part.step(acc.part, value)};")
             return
         text.line(f"{name} = {acc.fold.step(name, value)};")

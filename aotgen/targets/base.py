@@ -33,8 +33,8 @@ class Code:
 class Fold:
     """How one accumulator of type ``ctype`` works: starts at ``init``, ``step(acc, value)`` is its next value,
     ``finish(acc)`` the result as the compute type. ``combine`` names how lanes are merged (an OpenMP operator, a warp
-    function); empty when they cannot be. ``part``: how a run of at most ``LONG_SUM`` lanes is folded; its result is then
-    one value of this fold."""
+    function); empty when they cannot be. ``part``: how a run of at most ``LONG_SUM`` lanes may be folded; its result is then
+    one value of this fold. Sums of sums are off by fewer roundings."""
 
     ctype: str
     init: str

@@ -94,7 +94,7 @@ class CpuDialect(CFamily):
     def fold(self, kind: str, dtype: str, across: bool) -> Fold:
         """Lanes of a long sum are floats: in float64 half as many fit a vector, and each has to be converted."""
         fold = super().fold(kind, dtype, across)
-        return replace(fold, part=super().fold("sum", dtype, across)) if kind == LONG and across else fold
+        return replace(fold, part=super().fold("sum", dtype, across)) if kind in (LONG, "sum") and dtype == "f32" and across else fold
 
     def _extreme(self, kind: str, dtype: str, across: bool) -> Fold:
         if not (across and dtype == "f32"):
