@@ -12,7 +12,7 @@ from aotgen.core.errors import UnsupportedError
 from aotgen.ir import index
 from aotgen.ir.define import Call, Def
 from aotgen.ir.index import Atom, Dim, ix
-from aotgen.ir.program import Extents, LibraryCall, Step, Tensor, row_major
+from aotgen.ir.program import Extents, LibraryCall, Step, Take, Tensor, row_major
 from aotgen.lower.state import State
 
 RANKED_BYTES = 16  # one entry of topk's heap: a value of at most 8 bytes and its index
@@ -26,8 +26,8 @@ Row = Callable[[Call, str, State, Mapping[Def, Tensor]], tuple[LibraryCall, Made
 
 
 def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> list[Step]:
-    """The steps of one library call: the function, then the extents it has counted. Raises UnsupportedError for a function
-    that has no row."""
+    """The steps of one library call: room for its scratch where nobody knows its size before the run, the function, then the
+    extents it has counted. Raises UnsupportedError for a function that has no row."""
     origin = call.results[0].origin
     if call.name == EXTENTS:
         return [_extents(call, origin, state, tensors)]
@@ -35,7 +35,14 @@ def lower_library(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> li
     if row is None:
         raise UnsupportedError(f"there is no library function '{call.name}'", node=origin)
     step, made = row(call, origin, state, tensors)
-    return [step, *([Extents(state.unique(f"{step.name}_extents"), made, origin)] if made else [])]
+    extents = [Extents(state.unique(f"{step.name}_extents"), made, origin)] if made else []
+    return [*_room(step.scratch, origin, state), step, *extents]
+
+
+def _room(scratch: Tensor | None, origin: str, state: State) -> list[Step]:
+    if scratch is None or scratch.buffer.place != "pool":
+        return []
+    return [Take(state.unique(f"room_{scratch.buffer.name}"), scratch, scratch.layout.size, origin=origin)]
 
 
 def lower_sequence(call: Call, state: State, tensors: Mapping[Def, Tensor]) -> LibraryCall:

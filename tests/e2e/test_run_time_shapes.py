@@ -99,6 +99,13 @@ def test_a_length_that_only_a_check_asks_for(tmp_path: Path) -> None:
         assert caught.value.status == DIMS
 
 
+@pytest.mark.parametrize("use", ["y, i, j, c = Unique<sorted = 1>(m)", "y, i = TopK(m, k)"])
+def test_working_memory_for_a_length_of_any_size(tmp_path: Path, use: str) -> None:
+    model = newer("g (int64 n, int64[1] k) => (int64[a] y) <int64 zero = {0}, int64 one = {1}, int64 seven = {7}> { "
+                  "r = Range(zero, n, one) q = Mul(r, r) m = Mod(q, seven) %s }" % use)
+    check(model, [{"n": scalar(n), "k": ints(k)} for n, k in ((5, 2), (1, 1), (40_000, 9))], tmp_path)
+
+
 def test_a_product_beyond_64_bits(tmp_path: Path) -> None:
     """Extents whose product is 24 only because it wraps around: refused, not walked."""
     wraps = ints(1_539_092, 1_484_310, 48_448_661)
