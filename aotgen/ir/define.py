@@ -205,8 +205,10 @@ def call(
 
 
 def topological(outputs: Sequence[Def]) -> list[Def]:
-    """Every Def that ``outputs`` depend on, producers first; each call's results stay together."""
+    """Every Def that ``outputs`` depend on, producers first; each call's results stay together. Raises InternalError for one
+    that depends on itself."""
     done: dict[Def, None] = {}
+    begun: set[Def] = set()
     stack: list[tuple[Def, bool]] = [(d, False) for d in reversed(outputs)]
     while stack:
         d, ready = stack.pop()
@@ -216,6 +218,9 @@ def topological(outputs: Sequence[Def]) -> list[Def]:
             for sibling in d.call.results if d.call else (d,):
                 done.setdefault(sibling, None)
             continue
+        if d in begun:
+            raise InternalError(f"{d!r} depends on itself")
+        begun.add(d)
         stack.append((d, True))
         stack.extend((r, False) for r in reversed(d.reads()) if r not in done)
     return list(done)

@@ -24,7 +24,8 @@ def adopt(outs: Sequence[Def | None], node: Node, made: dict[Atom, Def]) -> None
     call = next((d.call for d in outs if d is not None and d.call is not None), None)
     if call is None or call.kind == "kernel":
         return
-    made.update((a, call.results[0]) for a in node.attrs.get(DIMS, ()))
+    for a in node.attrs.get(DIMS, ()):
+        made.setdefault(a, call.results[0])  # a body may count again what was counted before it: equal operands, equal extents
     if call.kind == "region":
         return
     given = {a for d in call.args for n in d.shape for a in index.dims_of(n)}

@@ -21,7 +21,7 @@ def if_types(builder: Builder, node: Node) -> Sequence[AnyType]:
     """Where the branches yield different extents, the extent of the result is a dim that the branch taken makes."""
     then, other = node.bodies["then_branch"], node.bodies["else_branch"]
     require(len(then.outputs) == len(other.outputs), "the branches of an If yield different numbers of values", node)
-    inner = {*inner_dims(then), *inner_dims(other)}
+    inner = {*inner_dims(builder, then), *inner_dims(builder, other)}
     made: list[Atom] = []
     out = [_joined(builder, node, a, b, inner, made) for a, b in zip(then.outputs, other.outputs, strict=True)]
     node.attrs[DIMS] = tuple(made)  # type: ignore[index]
@@ -55,9 +55,15 @@ def _larger(a: Dim | None, b: Dim | None) -> Dim | None:
     return a if index.nonneg(index.ix(a) - b) else b if index.nonneg(index.ix(b) - a) else index.as_dim(index.ix(a) + b)
 
 
-def inner_dims(body: Graph) -> set[Atom]:
-    """Dims that are made inside ``body``: its values mention them, what it is given and what it captures do not."""
+def inner_dims(builder: Builder, body: Graph) -> set[Atom]:
+    """Dims that are made inside ``body``: its values mention them, what it is given and what it captures do not, nor (it may
+    hold arithmetic on extents as constants) anything around it."""
     outer = {a for v in (*body.inputs, *body.captured()) for a in v.dims()}
+    around: Builder | None = builder
+    while around is not None:
+        outer.update(a for v in around.inputs for a in v.dims())
+        outer.update(a for n in around.nodes for a in (*n.attrs.get(DIMS, ()), *(a for v in n.outputs if v is not None for a in v.dims())))
+        around = around.parent
     found: set[Atom] = set()
     for node in body.nodes:
         found.update(node.attrs.get(DIMS, ()))
@@ -175,14 +181,14 @@ def loop_types(builder: Builder, node: Node) -> Sequence[AnyType]:
         trips = trip_count(builder, node)
         out += [_stacked(v, trips, 0, node) for v in scanned]
         made += [a for a in index.dims_of(trips) if builder.known(node.inputs[0]) is None or not _runs_through(builder, node)]
-        made += _of_slices(body, scanned)
+        made += _of_slices(builder, body, scanned)
     node.attrs[DIMS] = tuple(dict.fromkeys(made))  # type: ignore[index]
     return out
 
 
-def _of_slices(body: Graph, slices: Sequence[Value]) -> list[Atom]:
+def _of_slices(builder: Builder, body: Graph, slices: Sequence[Value]) -> list[Atom]:
     """Dims of scan outputs that a trip makes: the same in every trip."""
-    inner = inner_dims(body)
+    inner = inner_dims(builder, body)
     return [a for v in slices for a in v.dims() if a in inner]
 
 
@@ -204,5 +210,5 @@ def scan_types(builder: Builder, node: Node) -> Sequence[AnyType]:
     trips = first.shape[int(axes[0])]
     kept = body.outputs[count:]
     out_axes = node.attrs.get("scan_output_axes", [0] * len(kept))
-    node.attrs[DIMS] = tuple(dict.fromkeys([*made, *_of_slices(body, kept)]))  # type: ignore[index]
+    node.attrs[DIMS] = tuple(dict.fromkeys([*made, *_of_slices(builder, body, kept)]))  # type: ignore[index]
     return [*out, *(_stacked(v, trips, int(a), node) for v, a in zip(kept, out_axes, strict=True))]

@@ -263,3 +263,12 @@ def test_an_extent_behind_a_loop_that_never_runs(tmp_path: Path) -> None:
         z = Compress<axis=0>(d, keep) }""")
     keep = np.arange(9) % 2 == 0
     check(model, [{"x": normal(4), "go": np.array(True), "d": np.arange(9, dtype=np.int32), "keep": k} for k in (keep, ~keep, keep & False)], tmp_path)
+
+
+def test_a_body_that_makes_an_extent_of_constants(tmp_path: Path) -> None:
+    """Its length is arithmetic on an outer dim: the loop makes none, though it carries what was counted before it."""
+    model = parsed("""g (float[s] x, int64 n) => (int64[1,k] y, float[t,u] z) <bool yes = {1}> {
+        at = NonZero(x) l = Shape(x) y, z = Loop(n, yes, at) <body = b (int64 i, bool c, int64[1,k] v) => (bool o, int64[1,k] w, float[u] f)
+            <int64[1] two = {2}, int64 ax = {1}> { o = Identity(c) w = CumSum(v, ax) d = Mul(l, two) f = ConstantOfShape(d) }> }""")
+    feeds = [{"x": sparse(n), "n": np.array(m)} for n, m in ((7, 2), (20, 1), (1, 3))]
+    check(model, feeds, tmp_path, dynamic=True)

@@ -9,7 +9,7 @@ import pytest
 
 from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
-from aotgen.ir import expr, index, interpret
+from aotgen.ir import define, expr, index, interpret
 from aotgen.ir.define import Def, call, compute, reduce_, scan, scatter, source
 from aotgen.ir.interpret import evaluate
 
@@ -143,3 +143,11 @@ def test_feeding_an_inner_def_cuts_the_graph_there() -> None:
     mid = compute((3, 4), lambda i, j: x[i, j] + 1)
     d = compute((3,), lambda i: mid[i, 0])
     np.testing.assert_array_equal(evaluate([d], {mid: X})[d], X[:, 0])
+
+
+def test_a_def_that_depends_on_itself_is_an_error_and_no_hang() -> None:
+    a = define.compute((3,), lambda i: expr.const(1.0, "f32"))
+    b = define.compute((3,), lambda i: a[i])
+    a.after = (b,)
+    with pytest.raises(InternalError, match="itself"):
+        define.topological([b])
