@@ -29,6 +29,8 @@ TINY = 1e-5  # nor a tensor that is all but zero: its relative error says nothin
 CHAINED = {"float32": 2e-5, "float64": 1e-11, "float16": 6e-3}
 # A reference that is further off on one node, both fed the same, is a finding: some hundred roundings.
 LOCAL = {name: 512 * unit for name, unit in ROUNDING.items()}
+COARSE = {"LRN": 8}  # times LOCAL: the powers of onnxruntime are off by up to 2e-4
+CANCELLED = 8  # roundings of the largest operand that a result may be off by, however small it is itself
 MARGIN = {"float32": 1e-3, "float64": 1e-6, "float16": 3e-2}  # of the scale: how far from a jump is far enough
 COMMON = (1, 2, 3, 4, 5, 6, 7, 8)
 EDGES = (9, 15, 16, 17, 31, 32, 33)
@@ -291,7 +293,8 @@ class Gen:
         again = self._every(reference.by_us(proto, operands, self.settings.opset, given="plain"))
         for v, results in zip(outs, again, strict=True):
             for p, w in zip(v.plain, results):
-                if not near(p, w, LOCAL):
+                local = {name: COARSE.get(proto.op_type, 1) * limit for name, limit in LOCAL.items()}
+                if not near(p, w, local) and not cancelled(p, w, operands):
                     why = f"shapes {p.shape} and {w.shape}" if p.shape != w.shape else f"error {relative_error(p, w):.2g}"
                     raise self.wrong(f"{proto.op_type}: interpreter and onnxruntime differ, {p.dtype} {why}", proto, operands)
         raise Skip("ill-conditioned")
@@ -361,6 +364,15 @@ def near(plain: Array, wide: Array, limits: dict[str, float]) -> bool:
     if plain.shape == wide.shape and max(np.abs(plain).max(initial=0), np.abs(wide).max(initial=0)) <= least:
         return True
     return relative_error(plain, wide) <= limits[plain.dtype.name]
+
+
+def cancelled(plain: Array, wide: Array, operands: Sequence[Var]) -> bool:
+    """May the two differ because what is left of the operands is far smaller than they are?"""
+    if plain.shape != wide.shape or plain.dtype.name not in ROUNDING:
+        return False
+    finite = [np.abs(a[np.isfinite(a)]).max(initial=0) for v in operands if v.is_float for a in v.plain]
+    apart = np.abs(plain.astype(np.float64) - wide).max(initial=0)
+    return bool(apart <= CANCELLED * ROUNDING[plain.dtype.name] * max(finite, default=0))
 
 
 def _brief(e: Exception) -> str:
