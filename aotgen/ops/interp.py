@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aotgen.core.errors import InternalError, ModelError, UnsupportedError
+from aotgen.core.errors import ModelError, UnsupportedError
 from aotgen.ir import define, index, interpret
 from aotgen.ir.define import Def
 from aotgen.ir.graph import Constant, Graph, Node, TensorType, Value, fingerprint
@@ -215,15 +215,11 @@ def _scan(run: _Runner, node: Node, env: Env) -> Sequence[Array]:
 
 
 def _stacked(parts: list[Array], v: Value, axis: int, run: _Runner) -> Array:
-    """The values of every trip along ``axis``; for no trips an empty tensor of the body's type."""
+    """The values of every trip along ``axis``; for no trips an empty tensor of the body's type, in which a dim that trips make
+    is 0, as in a library."""
     if parts:
         return np.stack(parts, axis)
-    shape = []
-    for d in v.shape:
-        atoms = index.dims_of(d)
-        if any(a.name not in run.dims for a in atoms):
-            raise InternalError(f"extent {d} of a scan output without trips is not known")
-        shape.append(int(index.ix(d).evaluate({a: run.dims[a.name] for a in atoms})))
+    shape = [int(index.ix(d).evaluate({a: run.dims.get(a.name, 0) for a in index.dims_of(d)})) for d in v.shape]
     shape.insert(axis if axis >= 0 else axis + len(shape) + 1, 0)
     return np.zeros(shape, v.dtype.numpy)
 

@@ -52,6 +52,11 @@ def minute(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
     return any(((a != 0) & (np.abs(a) < 1e-15)).any() for v in operands if v.is_float for a in v.plain)
 
 
+def counts_on_no_trip(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
+    counting = {"NonZero", "Compress", "Unique", "NonMaxSuppression"} & {n.op_type for a in node.attribute for n in a.g.node}
+    return bool(counting) and any(not np.all(a) for v in operands[:2] for a in v.plain)
+
+
 def double(node: onnx.NodeProto, operands: Sequence[Var]) -> bool:
     return operands[0].dtype == "float64"
 
@@ -113,7 +118,8 @@ OWN = {
         Difference("LpNormalization", always, ORT, "the evaluator divides by a sum of signed values"),
     ),
     "pooling": (
-        Difference("*", special, NEITHER, "whether a maximum keeps NaN is not said"),
+        Difference("MaxPool AveragePool LpPool MaxUnpool GlobalMaxPool GlobalAveragePool GlobalLpPool", special, NEITHER,
+                   "whether a maximum keeps NaN is not said"),
         Difference("*", always, ORT, "the evaluator fails on some windows, dilated or automatically padded"),
     ),
     "quantize": (
@@ -148,6 +154,7 @@ TABLES: dict[str, tuple[Difference, ...]] = {
     **OWN,
     "control": (
         *(d for table in OWN.values() for d in table if d.ops != "*"),
+        Difference("Loop", counts_on_no_trip, NEITHER, "how much a trip would have counted is not said where there is none"),
         Difference("Scan", empty, NEITHER, "onnxruntime divides by zero where it moves an axis of an empty result"),
         Difference("*", always, ORT, "a body is judged node by node in its own family"),
     ),
