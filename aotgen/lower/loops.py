@@ -196,7 +196,8 @@ def merge_bounds(bounds: Sequence[Bound]) -> tuple[Bound, ...]:
 
 
 def sink(nest: LoopNest, v: Atom, bounds: tuple[Bound, ...] = ()) -> LoopNest:
-    """Move the outer loop ``v`` (from 0) into every stage, innermost of its inner loops; each temporary gains an axis for it."""
+    """Move the outer loop ``v`` (from 0) into every stage, innermost of its inner loops but for those that it bounds; each
+    temporary gains an axis for it."""
     wide = {d: Def(d.name, (*d.shape, index.as_dim(extent(v))), d.dtype, origin=d.origin) for d in nest.temps}
     stages = []
     for s in nest.stages:
@@ -218,7 +219,9 @@ def sink(nest: LoopNest, v: Atom, bounds: tuple[Bound, ...] = ()) -> LoopNest:
             stmts.append(replace(st, target=target, index=at, value=value, position=position))
         mine = tuple(Bound(own if b.var is v else b.var, b.lows, b.highs) for b in bounds)
         moved = substitute(replace(s, stmts=()), env)
-        stages.append(replace(moved, inner=(*s.inner, own), stmts=tuple(stmts),
+        limited = {b.var for b in moved.bounds if any(own in i.vars() for i in (*b.lows, *b.highs))}
+        place = next((n for n, w in enumerate(s.inner) if w in limited), len(s.inner))
+        stages.append(replace(moved, inner=(*s.inner[:place], own, *s.inner[place:]), stmts=tuple(stmts),
                               bounds=merge_bounds((*moved.bounds, *mine))))  # fmt: skip
     outer = tuple(x for x in nest.outer if x is not v)
     return replace(nest, outer=outer, stages=tuple(stages), temps=tuple(wide.values()))

@@ -66,3 +66,10 @@ def test_what_cannot_be(tmp_path: Path, name: str, changed: dict[str, np.ndarray
         run({**feeds[0], **changed})
     assert caught.value.status == status
     run(feeds[0])
+
+
+def test_an_axis_cut_twice_into_ragged_blocks(tmp_path: Path) -> None:
+    """10 of 27 channels: blocks of 9 within which blocks of 3, neither of which 10 is a multiple of."""
+    model = parsed("""g (float[3,3,3,3] x, int64[3,10,1,1] i) => (float[3,10,1,1] y) {
+        s = SpaceToDepth<blocksize = 3>(x) y = GatherElements<axis = 3>(s, i) }""")
+    check(model, [{"x": normal(3, 3, 3, 3), "i": np.zeros((3, 10, 1, 1), np.int64)}], tmp_path)
