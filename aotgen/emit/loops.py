@@ -91,7 +91,7 @@ class _NestPrinter(ScalarPrinter):
         self.late: set[Def] = nests.defined_at_store(nest)
         self.lane: Atom | None = None
         self.scratch: Ix = index.ix(0)
-        self.vector_loops, self.dear = 0, nest.is_dear
+        self.vector_loops = 0
         self.scatters = 0
         self.copies: dict[Atom, str] = {}
         self.dim_type = self.index_type
@@ -311,7 +311,7 @@ class _NestPrinter(ScalarPrinter):
             self._statements(stage, accs, text, scope if scope.text is text else Scope(text, scope))
             return
         text, loop = lanes.runs(stage, accs, self.names, text, self._lanes(stage, accs, scope))
-        bodies = lanes.bodies(stage, self.dear, self.schedule, self.names, text, loop)
+        bodies = lanes.bodies(stage, self.nest.is_dear, self.schedule, self.names, text, loop)
         self.vector_loops += loop.vector * len(bodies)
         for body in bodies:
             self._statements(stage, accs, body, Scope(body, scope, (stage.lane,)))

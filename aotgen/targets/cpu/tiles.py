@@ -37,8 +37,8 @@ def cycles(mr: int, nv: int) -> float:
     """Cycles of one k-step of a tile, panels in the second-level cache: one 16-wide multiply-add a cycle, two cycles to
     load a panel's row, half a cycle a broadcast, and four for the latency of a multiply-add. On a Zen 4 core this gives
     the measured shares of peak within a few per cent: 8x3 and 4x2 100, 2x8 94 (90), 2x6 92 (88), 1x8 48 (45). A tenth of a
-    cycle for each panel beyond four breaks ties: of tiles that keep the core equally busy, those read more (3x8 takes 15 %
-    longer than 7x4 on 40 x 512 x 48)."""
+    cycle for each panel beyond four breaks ties: of tiles that keep the core equally busy, those read more (3x8 took a
+    seventh longer than 7x4 on 40 x 512 x 48)."""
     return max(float(mr * nv), 2.0 * nv + 0.5 * mr, 4.0) + 0.1 * max(nv - 4, 0)
 
 
