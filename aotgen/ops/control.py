@@ -62,13 +62,18 @@ def inner_dims(builder: Builder, body: Graph) -> set[Atom]:
     around: Builder | None = builder
     while around is not None:
         outer.update(a for v in around.inputs for a in v.dims())
-        outer.update(a for n in around.nodes for a in (*n.attrs.get(DIMS, ()), *(a for v in n.outputs if v is not None for a in v.dims())))
+        outer.update(_dims_of(around.nodes))
         around = around.parent
+    return _dims_of(body.nodes) - outer
+
+
+def _dims_of(nodes: Sequence[Node]) -> set[Atom]:
+    """The dims that ``nodes`` make, and those in the shapes of their results."""
     found: set[Atom] = set()
-    for node in body.nodes:
+    for node in nodes:
         found.update(node.attrs.get(DIMS, ()))
         found.update(a for v in node.outputs if v is not None for a in v.dims())
-    return found - outer
+    return found
 
 
 def widened(builder: Builder, types: Sequence[AnyType], after: Sequence[Value]) -> list[AnyType]:
