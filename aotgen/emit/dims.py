@@ -7,6 +7,7 @@ C++ divides towards zero where these divide downwards: the same, because a run w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from aotgen.core.errors import InternalError
@@ -17,6 +18,7 @@ from aotgen.ir.bounds import bound
 from aotgen.ir.facts import Condition
 from aotgen.ir.index import Atom, Dim, Ix
 
+LARGEST_DIM = 2**31 - 1  # of any dim that a run is given
 HELPERS = {"min": "smaller", "broadcast": "wider"}  # functions of kernels/cpu/extent.h, and of the C interface
 
 
@@ -40,6 +42,28 @@ def rough(value: Dim, struct: str = "d") -> str:
         if c > 0:
             parts.append(" * ".join([*(_rough_atom(a, struct) for a in monomial), f"{c}.0"]))
     return " + ".join(parts) or "0.0"
+
+
+def at_most(value: Dim) -> float:
+    """What ``rough`` comes to with every dim as large as it may be."""
+    total = 0.0
+    for monomial, c in index.ix(value).terms.items():
+        if c > 0:
+            total += math.prod((_atom_at_most(a) for a in monomial), start=float(c))
+    return total
+
+
+def _atom_at_most(a: Atom) -> float:
+    if a.kind == "dim":
+        return float(LARGEST_DIM) if a.hi is None else at_most(a.hi)
+    if a.a is None or a.b is None:
+        raise InternalError(f"an extent depends on {a}")
+    if a.kind == "mod":
+        return at_most(a.b)
+    if a.kind in OVER_DIMS:
+        x, y = map(at_most, a.parts())
+        return x if a.kind == "min" else x + y
+    return at_most(a.a) + 1.0
 
 
 def _rough_atom(a: Atom, struct: str) -> str:

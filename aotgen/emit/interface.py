@@ -20,7 +20,6 @@ from aotgen.ir.program import Buffer, LibraryCall, Port, Program, reads, writes
 from aotgen.targets.cfamily import quoted
 
 MAX_RANK = 8
-LARGEST_DIM = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ def interface(program: Program, name: str, slots: Mapping[Buffer, int] | None = 
             a.name,
             names.member(a.name),
             (a.lo or index.ix(0)).const() or 0,
-            LARGEST_DIM if a.hi is None else a.hi,
+            dims_text.LARGEST_DIM if a.hi is None else a.hi,
             a.hi is not None,
             comment(a.name),
         )

@@ -9,56 +9,22 @@ first use, ONNX names stand in comments. Two layers that do the same therefore p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims, lanes, names, nests
 from aotgen.emit.folds import Acc, kind_of, takes_over
 from aotgen.emit.names import NameTable
+from aotgen.emit.printed import PrintedKernel
 from aotgen.emit.scalar import ScalarPrinter, Scope, count_uses
 from aotgen.emit.text import Text
 from aotgen.ir import expr, index
 from aotgen.ir.define import LONG, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
-from aotgen.ir.program import LoopNest, Stage, Stmt, Tensor
+from aotgen.ir.program import LoopNest, ShortRows, Stage, Stmt
 from aotgen.targets.base import ADD, MUL, UNARY, Code, Dialect, Fold, Nest, Schedule
 from aotgen.targets.cfamily import COMPUTE_CTYPE
-
-
-@dataclass(frozen=True, slots=True)
-class PrintedKernel:
-    """One function. ``text(name)`` is its definition, ``key`` equal for nests that print the same code.
-
-    ``params``: the pointers to pass, in order, as (operand, C type of an element, is it only read); each pointer is the
-    operand's buffer plus ``Tensor.base`` elements. ``dims``: open dims used; when there are any, the first
-    argument is the ``Dims`` struct. ``scratch``: bytes per thread of a ``void*`` argument after the pointers
-    (0: no such argument). ``includes``: kernel headers. ``vector_loops``: lane loops that were promised to
-    vectorise. ``launch(name, args, team)`` is the statement that runs it, ``args`` being the spelled arguments in order, as
-    thread ``team[0]`` of ``team[1]``.
-    """
-
-    key: str
-    params: tuple[tuple[Tensor, str, bool], ...]
-    dims: tuple[Atom, ...]
-    scratch: Dim
-    includes: tuple[str, ...]
-    vector_loops: int
-    schedule: Schedule
-    signature: tuple[str, ...]
-    body: Text
-    facts: Nest
-    total: str
-    uses_thread: bool
-
-    def text(self, name: str) -> Text:
-        """The whole function."""
-        out = Text()
-        out.block(self.schedule.signature(name, self.signature, self.uses_thread)).add(self.body)
-        return out
-
-    def launch(self, name: str, args: Sequence[str], team: tuple[str, str] = ("tid", "nt")) -> str:
-        return self.schedule.launch(name, args, self.facts, self.total, team)
 
 
 def print_nest(nest: LoopNest, dialect: Dialect, quantum: Dim = 1) -> PrintedKernel:
@@ -99,25 +65,46 @@ class _NestPrinter(ScalarPrinter):
     # -- the function
     def run(self) -> PrintedKernel:
         self.known, function = self.body.part(), Scope(self.body.part())
-        self._temps(self.body, function)
         total = index.prod_dims([a.ext for a in self.nest.outer if a.ext is not None])
         spelled = self.index(total, function).text
         single = self.nest.outer[0] if len(self.nest.outer) == 1 and self.nest.outer[0].lo == 0 else None
         flat = self.names.fresh("i" if single else "o")
         serial = not self.nest.outer
         whole = self.index(self.quantum, function).text if self.quantum != 1 else ""
+        if self.nest.short is not None and self.schedule.turns:
+            self._short_rows(self.nest.short, function, flat, spelled, whole)
+        self._temps(self.body, function)
         radices = self._radices(function)
         inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole, radices)
         outer = Scope(inner.part(), function, self.nest.outer) if not serial else Scope(inner.part(), function)
         self._outer_variables(outer, "" if radices else flat, single)
-        self._scalar_temps(inner)
+        self._stages(inner, outer)
+        return self._finish(dims.spell(total), not serial)
+
+    def _short_rows(self, short: ShortRows, scope: Scope, flat: str, total: str, whole: str) -> None:
+        """The other way to run the nest, ahead of the usual one."""
+        usual = self.nest
+        self.nest = replace(usual, outer=(short.first,), stages=short.stages, temps=short.temps, short=None)
+        self.late = nests.defined_at_store(self.nest)
+        text = self.body.block(f"if ({self.value(short.cond, scope).text})")
+        text.comment(f"short rows, {short.block} side by side")
+        inside = Scope(text.part(), scope)
+        self._temps(text, inside)
+        inner = self.schedule.outer(text, flat, total, self.index_type, False, whole, [], short.block)
+        self.variables |= {short.first: flat, short.end: "end"}
+        self._stages(inner, Scope(inner.part(), inside, (short.first, short.end)))
+        text.line("return;")
+        self.nest, self.late = usual, nests.defined_at_store(usual)
+
+    def _stages(self, text: Text, outer: Scope) -> None:
+        """What is done in each outer iteration."""
+        self._scalar_temps(text)
         before: Scope = outer
         stored: set[Def] = set()
         for number, stage in enumerate(self.nest.stages, 1):
             self.written = frozenset(stored)
-            before = self._stage(stage, number, inner, before)
+            before = self._stage(stage, number, text, before)
             stored |= {s.target for s in stage.stmts}
-        return self._finish(dims.spell(total), not serial)
 
     def dim(self, a: Atom) -> str:
         """A copy: a store could reach the original."""

@@ -153,8 +153,8 @@ def increasing(position: Ix, loops: Sequence[Atom], folds: Sequence[Atom]) -> bo
 
 def title(stage: Stage, number: int) -> str:
     """One line on what a stage does."""
-    what = ", ".join(f"{s.red + ' ' if s.red else ''}{s.target.name or 'value'}" for s in stage.stmts)
-    return f"{number}: {what}"
+    what = dict.fromkeys(f"{s.red + ' ' if s.red else ''}{s.target.name or 'value'}" for s in stage.stmts)
+    return f"{number}: {', '.join(what)}"
 
 
 # -- schedules

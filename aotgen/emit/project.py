@@ -15,7 +15,7 @@ from aotgen import _paths
 from aotgen._version import __version__
 from aotgen.core.errors import UsageError
 from aotgen.core.options import CompileOptions
-from aotgen.emit import headers, names, source
+from aotgen.emit import arena, headers, names, source
 from aotgen.emit.interface import Interface, interface
 from aotgen.emit.manifest import FORMAT, Source, cxx_flags, digests, manifest, sources
 from aotgen.emit.readme import readme
@@ -194,8 +194,8 @@ def _values(
         "magic": blob.MAGIC,
         "blob_version": blob.VERSION,
         "memory": planned.memory,
-        "arena": source.arena(planned),
-        "rough": source.rough_sizes(planned, units),
+        "arena": arena.arena(planned.memory),
+        "rough": arena.rough_sizes(source.measured(planned, units)),
         "scratch": source.scratch_stride(units),
         "build": build,
         "planned": planned,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aotgen.emit.dims import largest, rough, spell
+from aotgen.emit.dims import largest, spell
 from aotgen.emit.headers import basename
 from aotgen.emit.interface import Interface, shape_text
 from aotgen.emit.names import member
@@ -161,25 +161,11 @@ def _size(b: Buffer) -> str:
     return str(size) if isinstance(size, int) else shape_text([size])
 
 
-def arena(planned: Planned) -> list[tuple[str, str]]:
-    """Offset and size of each workspace buffer as C expressions over ``d``, the offsets ``at[]`` and the ends ``end[]`` of
-    those before; none when all sizes are known."""
-    number = {b: k for k, b in enumerate(planned.memory.stack)}
-    rows = []
-    for b, below in planned.memory.stack.items():
-        at = "0" if not below else f"end[{number[below[0]]}]"
-        for k in below[1:]:
-            at = f"larger({at}, end[{number[k]}])"
-        rows.append((at, spell(bytes_of(b))))
-    return rows
-
-
-def rough_sizes(planned: Planned, units: tuple[Unit, ...]) -> list[str]:
-    """Every size that depends on open dims, roughly: their sum must be far from overflow."""
+def measured(planned: Planned, units: tuple[Unit, ...]) -> list[Dim]:
+    """Every size that a call is to be checked for: buffers, inputs and outputs, scratch of a thread."""
     ports = [p.tensor.buffer for p in (*planned.program.inputs, *planned.program.outputs)]
     ports = [b for b in ports if b not in planned.slots]
-    sizes = [bytes_of(b) for b in (*planned.memory.stack, *ports)] + [s for u in units for s in u.scratch]
-    return [rough(s) for s in dict.fromkeys(sizes) if not isinstance(s, int)]
+    return [bytes_of(b) for b in (*planned.memory.stack, *ports)] + [s for u in units for s in u.scratch]
 
 
 def scratch_stride(units: tuple[Unit, ...]) -> str:
@@ -188,4 +174,4 @@ def scratch_stride(units: tuple[Unit, ...]) -> str:
     return largest(wanted) if wanted else "0"
 
 
-__all__ = ["Provenance", "Unit", "arena", "rough_sizes", "scratch_stride", "spell", "suffix", "unit"]
+__all__ = ["Provenance", "Unit", "measured", "scratch_stride", "spell", "suffix", "unit"]

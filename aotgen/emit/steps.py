@@ -13,7 +13,7 @@ from aotgen.core import dtypes
 from aotgen.core.errors import InternalError
 from aotgen.emit import dims as dims_text
 from aotgen.emit.epilogue import print_epilogue
-from aotgen.emit.interface import LARGEST_DIM, literal, shape_text
+from aotgen.emit.interface import literal, shape_text
 from aotgen.emit.loops import print_nest
 from aotgen.emit.names import member, sanitize
 from aotgen.emit.storage import Storage
@@ -196,7 +196,7 @@ class StepWriter:
             spelled = self.storage.scalar(value) if isinstance(value, Tensor) else dims_text.spell(value)
             body.line(f"const int64_t n{k} = {spelled};")
             low = index.as_dim(a.lo if a.lo is not None else 0)
-            highs = [h for h in (a.hi, LARGEST_DIM) if h is not None][: 1 if isinstance(a.hi, int) else 2]
+            highs = [h for h in (a.hi, dims_text.LARGEST_DIM) if h is not None][: 1 if isinstance(a.hi, int) else 2]
             tests += [f"n{k} < {dims_text.spell(low)}", *(f"n{k} > {dims_text.spell(h)}" for h in highs)]
         self._end_run(body.block(f"if ({' || '.join(tests)})"), "extent")
         for k, (a, _) in enumerate(step.made):

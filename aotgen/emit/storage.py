@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aotgen.core import dtypes
+from aotgen.emit.arena import arena
 from aotgen.emit.dims import spell
 from aotgen.emit.interface import Interface
 from aotgen.emit.names import NameTable
@@ -29,7 +30,7 @@ class Storage:
     """Names and declarations of the pointers of one unit."""
 
     def __init__(self, planned: Planned, face: Interface) -> None:
-        self.planned, self.face = planned, face
+        self.planned, self.face, self.arena = planned, face, arena(planned.memory)
         called = {s.function for s in planned.program.walk() if isinstance(s, KernelCall | LibraryCall)}
         table = NameTable((*TAKEN, *sorted(called)))
         steps = planned.program.steps
@@ -70,8 +71,8 @@ class Storage:
         if b.place == "pool":
             return "nullptr"
         memory = self.planned.memory
-        where = f"f.at[{list(memory.stack).index(b)}]" if memory.is_open else str(memory.offsets[b])
-        return f"reinterpret_cast<{ctype}*>(ws + {where})"
+        where = self.arena.offset(b) if memory.is_open else f" + {memory.offsets[b]}"
+        return f"reinterpret_cast<{ctype}*>(ws{where})"
 
     def pointer(self, t: Tensor, base: Dim) -> str:
         """The buffer of ``t`` plus ``base`` elements."""

@@ -148,6 +148,21 @@ DEAR = 16  # flops of a value beside which its loads and stores are little: an e
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ShortRows:
+    """A nest of a single outer loop the other way round, for rows too short to fill vectors: what ``stages`` do to ``block`` rows
+    at a time is what the nest's own do to each. ``cond``: a bool over dims, where this is the quicker way; ``first`` and ``end``:
+    variables, the row that a block starts at and the first that is another thread's; ``temps``: as a nest's, for one block.
+    """
+
+    cond: E
+    first: Atom
+    end: Atom
+    block: int
+    stages: tuple[Stage, ...]
+    temps: tuple[Def, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LoopNest:
     """``for outer (parallel): for stage: for its loops: stmts``.
 
@@ -157,7 +172,8 @@ class LoopNest:
     polynomials of dims), indexed by exactly that many indices; each is private to a thread. ``tensors``: where every
     other Def that is read or written lives: element ``tensors[d].offset(index)``. A Def both stored and loaded by the nest
     is stored by the same outer iteration before it is loaded (scatter targets: any order, one thread).
-    Logical indices may hold divisions that vanish in the offset: simplify offsets, not indices.
+    Logical indices may hold divisions that vanish in the offset: simplify offsets, not indices. ``short``: another way to do
+    the same, which a printer may leave out.
     """
 
     name: str
@@ -166,6 +182,7 @@ class LoopNest:
     tensors: Mapping[Def, Tensor]
     temps: tuple[Def, ...] = ()
     origin: str = ""
+    short: ShortRows | None = None
 
     @property
     def is_dear(self) -> bool:

@@ -82,10 +82,10 @@ class Schedule(Protocol):
     ``local_bytes``: most bytes of row temps a function keeps on its stack. ``flattens``: nests of one stage
     are given with every loop but the folds outer, one thread an element. ``declines`` says why a nest does not
     fit ("" when it does). ``signature`` is the function's head given its parameters; ``outer`` opens the loop
-    over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1) and
-    returns the body to write into. ``counts``: a thread's iterations follow each other, so their digits can be counted up
+    over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1; every ``block``-th
+    of them) and returns the body to write into. ``counts``: a thread's iterations follow each other, so their digits can be counted up
     rather than divided out; ``outer`` then declares ``at``, which has one digit more than there are ``radices``. ``remainder``:
-    lanes beyond a whole multiple of it may run as one masked vector (0: its lanes have no remainder). ``row_array``
+    lanes beyond a whole multiple of it may run as one masked vector (0: its lanes have no remainder). ``turns``: short rows may be its lanes. ``row_array``
     declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
     is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
     threads that share an iteration does alone. ``launch`` is the statement that runs the function, as thread ``team[0]`` of ``team[1]``.
@@ -101,10 +101,12 @@ class Schedule(Protocol):
     def counts(self) -> bool: ...
     @property
     def remainder(self) -> int: ...
+    @property
+    def turns(self) -> bool: ...
 
     def declines(self, nest: Nest) -> str: ...
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str: ...
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any: ...
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str], block: int = 1) -> Any: ...
     def lane_loop(
         self,
         text: Any,

@@ -153,8 +153,9 @@ struct ConvWalk {
     return left < rows ? left : rows;
   }
 
-  /// Puts the walk at tile `index`. All blocks of rows but the last are equally high.
+  /// Puts a walk that has not begun at tile `index`. All blocks of rows but the last are equally high.
   AOT_INLINE void seek(ptrdiff_t index) {
+    if (index == 0) return;
     const ptrdiff_t across = groups * pixels, in_image = index % (OH * across);
     n = index / (OH * across);
     block = in_image / (rows * across);

@@ -83,6 +83,7 @@ struct Range {
 
 /// Thread tid's part of [0, total); every boundary but the last is a multiple of quantum.
 AOT_INLINE Range share(ptrdiff_t total, int tid, int nt, ptrdiff_t quantum = 1) {
+  if (nt == 1) return {0, total};  // without dividing, which takes as long as a small step does
   const long long units = ceil_div(total, quantum);
   const ptrdiff_t b = static_cast<ptrdiff_t>(units * tid / nt) * quantum;
   const ptrdiff_t e = static_cast<ptrdiff_t>(units * (tid + 1) / nt) * quantum;
@@ -146,6 +147,7 @@ struct Tiles {
 /// The cut of [0, total) into as few tiles of at most `most` elements as will do.
 AOT_INLINE constexpr Tiles tiles(ptrdiff_t total, ptrdiff_t most) {
   if (total <= 0) return {0, 1, 0};
+  if (total <= most) return {1, total, 1};
   const ptrdiff_t count = ceil_div(total, most), size = ceil_div(total, count);
   return {count, size, total - count * (size - 1)};
 }

@@ -92,10 +92,10 @@ void gemm(const D& d, const float* a, const float* b, const Epi& epi, int tid, i
   const ptrdiff_t total = extent(d.B0) * B1 * groups.count * rows.count;
   const Range mine = share(total, tid, nt, quantum(d, total));
   if (mine.b == mine.e) return;
-  ptrdiff_t t = mine.b % rows.count, rest = mine.b / rows.count;
-  ptrdiff_t g = rest % groups.count, batch = rest / groups.count;
-  for (ptrdiff_t i = mine.b; i < mine.e; ++i) {
-    const ptrdiff_t b0 = batch / B1, b1 = batch % B1, m0 = rows.begin(t), p0 = groups.begin(g);
+  Counter<ptrdiff_t, 4> at(mine, {B1, groups.count, rows.count});
+  for (ptrdiff_t i = mine.b; i < mine.e; ++i, at.next()) {
+    const ptrdiff_t b0 = at[0], b1 = at[1], g = at[2], t = at[3];
+    const ptrdiff_t batch = b0 * B1 + b1, m0 = rows.begin(t), p0 = groups.begin(g);
     const float* ai = a + b0 * extent(d.aB0) + b1 * extent(d.aB1) + m0 * extent(d.aM);
     const float* bi = b + b0 * extent(d.bB0) + b1 * extent(d.bB1) + p0 * extent(d.bP);
     with_length<decltype(D::M), MR>(rows.length(t), [&](auto mr) {
@@ -104,11 +104,6 @@ void gemm(const D& d, const float* a, const float* b, const Epi& epi, int tid, i
             d, ai, bi, epi, static_cast<int>(batch), static_cast<int>(m0), static_cast<int>(p0));
       });
     });
-    if (++t < rows.count) continue;
-    t = 0;
-    if (++g < groups.count) continue;
-    g = 0;
-    ++batch;
   }
 }
 

@@ -223,6 +223,24 @@ def test_rows_of_any_length(tmp_path: Path) -> None:
     check(model, [{"x": normal(3, k), "z": normal(3, k, seed=1)} for k in lengths], tmp_path, dynamic=True)
 
 
+def test_rows_that_turn_out_short(tmp_path: Path) -> None:
+    """Few rows or long ones are vectors one by one, many short ones lie side by side: the same whatever the number of threads."""
+    model = parsed("""g (float[n,k] x) => (float[n,k] y, int64[n,1] p, float[n,k] c) <int64 one = {1}> {
+        y = Softmax<axis=-1>(x) e = Exp(x) p = ArgMax<axis=1>(e) t = Tanh(x) c = CumSum(t, one) }""")
+    sizes = ((1, 1), (2, 6), (16, 4), (17, 1), (63, 8), (64, 15), (65, 16), (130, 3), (200, 17), (5, 16), (0, 8))
+    loaded = check(model, [{"x": normal(n, k)} for n, k in sizes], tmp_path, dynamic=True)
+    assert any("side by side" in f.read_text("utf-8") for f in (tmp_path / "libm/src").glob("m_*.cpp"))
+    for n, k in ((200, 8), (300, 15), (70, 2)):
+        x = normal(n, k)
+        x[1], x[3, -1], x[n - 1, 0] = np.inf, np.nan, -np.inf
+        one, three = (loaded({"x": x}, threads=threads) for threads in (1, 3))
+        wanted = expected(model, {"x": x})
+        wanted["p"][3] = k - 1  # NaN is the largest, as NumPy has it
+        for name, want in wanted.items():
+            np.testing.assert_array_equal(one[name], three[name])
+            np.testing.assert_allclose(one[name], want, rtol=2e-6, atol=1e-6)
+
+
 def test_infinities_and_nan_beside_masked_lanes(tmp_path: Path) -> None:
     """What lies beyond a row is the next row: it must not leak into the maximum or the sum."""
     model = parsed("g (float[n,k] x) => (float[n,k] y) { y = Softmax<axis=-1>(x) }")

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aotgen.emit import names
-from aotgen.emit.loops import PrintedKernel, print_nest
+from aotgen.emit.loops import print_nest
+from aotgen.emit.printed import PrintedKernel
 from aotgen.emit.text import Text
 from aotgen.ir import define, index, interpret
 from aotgen.ir.define import Def

@@ -14,7 +14,8 @@ import pytest
 
 from aotgen import targets
 from aotgen.core.errors import UnsupportedError
-from aotgen.emit.loops import PrintedKernel, print_nest
+from aotgen.emit.loops import print_nest
+from aotgen.emit.printed import PrintedKernel
 from aotgen.emit.text import Text
 from tests.emit import cases, harness
 

@@ -14,9 +14,10 @@ from aotgen.ir import define, index, interpret
 from aotgen.ir.define import Def
 from aotgen.ir.program import Buffer, Layout, LoopNest, Tensor, packed, row_major
 from aotgen.lower import fuse, group, interpret_nest, nest, schedule
-from aotgen.lower.loops import collapse, order, split
+from aotgen.lower.loops import collapse, order, split, substitute
 from aotgen.lower.orient import orient
 from aotgen.lower.segment import clip, segment
+from aotgen.lower.unroll import written_out
 
 Layouts = Callable[[Def], Layout]
 
@@ -95,11 +96,23 @@ def steps(nests: Sequence[LoopNest], simd_min: int = 16) -> list[tuple[str, list
         return replace(n, stages=tuple(c for s in n.stages for c in segment(s)))
 
     out = [("lowered", list(nests))]
-    for name, f in (("split", split), ("order", order), ("collapse", collapse),
+    for name, f in (("split", split), ("order", order), ("collapse", collapse), ("unroll", written_out),
                     ("orient", lambda n: orient(n, simd_min)), ("clip", clipped), ("segment", segmented)):  # fmt: skip
         out.append((name, [f(n) for n in out[-1][1]]))
     out.append(("prepare", [schedule.prepare(n, simd_min) for n in nests]))
+    out.append(("short rows", [turned(n) for n in out[-1][1]]))
     return out
+
+
+def turned(n: LoopNest) -> LoopNest:
+    """The other way round, where there is one, with one thread's rows being all: as a printer runs short rows."""
+    if n.short is None:
+        return n
+    rows = index.ix(n.outer[0].ext or 1)
+    block = index.fresh_var((rows + n.short.block - 1) // n.short.block, "block")
+    env = {n.short.first: index.var(block) * n.short.block, n.short.end: rows}
+    stages = tuple(substitute(s, env) for s in n.short.stages)
+    return replace(n, outer=(block,), stages=stages, temps=n.short.temps, short=None)
 
 
 def check(outputs: Sequence[Def], feeds: Mapping[Def, np.ndarray], layouts: Layouts = plain,

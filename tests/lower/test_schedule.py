@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 import nests
+import numpy as np
 import test_nest as ops
 
 from aotgen.core import dtypes
@@ -114,6 +115,35 @@ def test_open_rows():
     (k,) = prepared(compute((n, c), lambda i, j, x=source("x", (n, c), F): x[i, j] + 1.0))
     assert len(k.outer) == 1
     assert len(k.stages) == 1
+
+
+def test_a_few_points_are_written_out():
+    (n,) = prepared(ops.softmax(ops.x_(100, 3), 1))
+    (s,) = n.stages
+    assert not n.temps and s.loops == (s.lane,) and len(s.stmts) == 3
+    (n,) = prepared(ops.softmax(ops.x_(100, 7), 1))
+    assert len(n.stages) == 3
+
+
+def test_open_rows_may_be_short():
+    n, c, long = index.dim("N"), index.dim("C"), index.dim("L", 17)
+    x = source("x", (n, c), F)
+    (k,) = prepared(ops.softmax(x, 1))
+    assert k.short is not None and [s.lane is s.inner[-1] for s in k.short.stages] == [True] * 3
+    assert all(t.size in (64, 16 * 64) for t in k.short.temps)
+    (k,) = prepared(ops.softmax(source("x", (n, long), F), 1))
+    assert k.short is None
+    (k,) = prepared(reduce_("sum", (n,), (c,), lambda o, r: x[o[0], r[0]]))
+    assert k.short is None  # a sum costs no more than its loads
+
+
+def test_short_rows_compute_the_same():
+    n, c = index.dim("N"), index.dim("C")
+    x = source("x", (n, c), F)
+    rng = np.random.default_rng(0)
+    for rows, length in ((1, 3), (63, 8), (64, 16), (130, 5)):
+        (k,) = nests.check([ops.softmax(x, 1)], {x: rng.standard_normal((rows, length)).astype(np.float32)}, dims={"N": rows, "C": length})
+        assert k.short is None  # the last of the steps: the short way round
 
 
 def test_a_kernel_takes_milliseconds():

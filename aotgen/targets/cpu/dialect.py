@@ -26,6 +26,7 @@ class Loops:
     flattens = False
     counts = True
     remainder = 16
+    turns = True
 
     def declines(self, nest: Nest) -> str:
         return ""
@@ -34,7 +35,7 @@ class Loops:
         thread = ("int tid", "int nt") if uses_thread else ("int tid", "int")
         return f"static void {name}({', '.join((*params, *thread))})"
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str], block: int = 1) -> Any:
         if serial:
             text.line("if (tid != 0) return;")
             return text.part()
@@ -44,7 +45,8 @@ class Loops:
         )
         text.line(f"const {index} end = {last};")
         if not radices:
-            return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat})")
+            step = f"++{flat}" if block == 1 else f"{flat} += {block}"
+            return text.block(f"for ({index} {flat} = {first}; {flat} < end; {step})")
         text.line(f"Counter<{index}, {len(radices) + 1}> at(mine, {{{', '.join(radices)}}});")
         return text.block(f"for ({index} {flat} = {first}; {flat} < end; ++{flat}, at.next())")
 

@@ -36,11 +36,12 @@ class _Grid:
     local_bytes: int = LOCAL_BYTES
     counts: bool = False
     remainder: int = 0
+    turns: bool = False
 
     def signature(self, name: str, params: Sequence[str], uses_thread: bool) -> str:
         return f"__global__ void __launch_bounds__({self.threads}) {name}({', '.join(params)})"
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str], block: int = 1) -> Any:
         wide = "blockIdx.x" if index == "int" else f"static_cast<{index}>(blockIdx.x)"
         place = "threadIdx.x" if self.per_item == 1 else f"threadIdx.x / {self.per_item}"
         if serial:
@@ -100,7 +101,7 @@ class Row(_Grid):
             return "rows are too wide for registers"
         return ""
 
-    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str]) -> Any:
+    def outer(self, text: Any, flat: str, total: str, index: str, serial: bool, quantum: str, radices: Sequence[str], block: int = 1) -> Any:
         body = super().outer(text, flat, total, index, serial, quantum, radices)
         body.line(f"const int lane = static_cast<int>(threadIdx.x % {WARP});")
         return body.part()
