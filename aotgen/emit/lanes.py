@@ -7,6 +7,7 @@ up to fifteen of those cost more than all vectors of a short row: they run as on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,10 +46,8 @@ def runs(stage: Stage, accs: Sequence[Acc], names: NameTable, text: Text, loop: 
     parts = [a for a in accs if a.part]
     if not parts:
         return text, loop
-    assert stage.lane is not None and stage.lane.ext is not None
-    most = nests.upper(index.as_dim(stage.lane.ext))
     lo, hi = loop.lo, loop.hi
-    if most is None or most > LONG_SUM:
+    if _most(stage) > LONG_SUM:
         lo, hi = names.numbered("b"), names.numbered("k")
         text = text.block(f"for ({loop.ctype} {lo} = {loop.lo}, {hi}; {lo} < {loop.hi}; {lo} = {hi})")
         text.line(f"{hi} = {lo} + vmin<{loop.ctype}>({LONG_SUM}, {_factor(loop.hi)} - {lo});")
@@ -65,14 +64,22 @@ def bodies(stage: Stage, dear: bool, schedule: Schedule, names: NameTable, text:
     def opened(into: Text, lo: str, hi: str, within: str = "") -> Text:
         return schedule.lane_loop(into, loop.name, lo, hi, loop.ctype, loop.folds, loop.vector, within)  # type: ignore[no-any-return]
 
-    if not (dear and loop.vector and _ragged(stage, schedule.remainder)):
+    def masked(into: Text, lo: str, n: int) -> Text:
+        mask, own = names.numbered("m"), lo == "0"
+        left = _factor(loop.hi) if own else f"({_factor(loop.hi)} - {lo})"
+        into.line(f"const unsigned {mask} = (1u << {left}) - 1u;")
+        # not a comparison, at which compilers would split the loop
+        return opened(into, lo, str(n) if own else f"{lo} + {n}", f"{mask} >> {loop.name if own else f'({loop.name} - {lo})'} & 1u")
+
+    n = schedule.remainder
+    if not (dear and loop.vector and _ragged(stage, n)):
         return [opened(text, loop.lo, loop.hi)]
-    whole, rest, n = names.numbered("k"), names.numbered("m"), schedule.remainder
+    if loop.lo == "0" and 0 < _most(stage) <= n:
+        return [masked(text, "0", 1 << (int(_most(stage)) - 1).bit_length())]
+    whole = names.numbered("k")
     text.line(f"const {loop.ctype} {whole} = {_whole(loop, n)};")
     first = opened(text.block(f"if ({loop.lo} < {whole})"), loop.lo, whole)  # a merge of no lanes still takes its time
-    text = text.block(f"if ({whole} < {loop.hi})")
-    text.line(f"const unsigned {rest} = (1u << ({_factor(loop.hi)} - {whole})) - 1u;")  # a comparison would have GCC split the loop
-    return [first, opened(text, whole, f"{whole} + {n}", f"{rest} >> ({loop.name} - {whole}) & 1u")]
+    return [first, masked(text.block(f"if ({whole} < {loop.hi})"), whole, n)]
 
 
 def _whole(loop: Lanes, n: int) -> str:
@@ -89,7 +96,14 @@ def _ragged(stage: Stage, lanes: int) -> bool:
     if not lanes:
         return False
     assert stage.lane is not None and stage.lane.ext is not None
-    extent, most = stage.lane.ext.const(), nests.upper(index.as_dim(stage.lane.ext))
+    extent = stage.lane.ext.const()
     if extent is None:
-        return most is None or most < nests.INT_LIMIT - lanes
+        return not nests.INT_LIMIT - lanes <= _most(stage) < math.inf
     return lanes // 2 < extent < LONG_SUM and extent % (lanes // 2) > FEW
+
+
+def _most(stage: Stage) -> float:
+    """The largest number of lanes."""
+    assert stage.lane is not None and stage.lane.ext is not None
+    most = nests.upper(index.as_dim(stage.lane.ext))
+    return math.inf if most is None else most

@@ -9,7 +9,6 @@ first use, ONNX names stand in comments. Two layers that do the same therefore p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from aotgen.core.errors import UnsupportedError
 from aotgen.emit import dims, lanes, names, nests
@@ -22,7 +21,7 @@ from aotgen.ir import expr, index
 from aotgen.ir.define import LONG, Def
 from aotgen.ir.expr import E
 from aotgen.ir.index import Atom, Dim, Ix
-from aotgen.ir.program import LoopNest, ShortRows, Stage, Stmt
+from aotgen.ir.program import LoopNest, Stage, Stmt
 from aotgen.targets.base import ADD, MUL, UNARY, Code, Dialect, Fold, Nest, Schedule
 from aotgen.targets.cfamily import COMPUTE_CTYPE
 
@@ -71,30 +70,18 @@ class _NestPrinter(ScalarPrinter):
         flat = self.names.fresh("i" if single else "o")
         serial = not self.nest.outer
         whole = self.index(self.quantum, function).text if self.quantum != 1 else ""
-        if self.nest.short is not None and self.schedule.turns:
-            self._short_rows(self.nest.short, function, flat, spelled, whole)
         self._temps(self.body, function)
         radices = self._radices(function)
-        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole, radices)
-        outer = Scope(inner.part(), function, self.nest.outer) if not serial else Scope(inner.part(), function)
+        strip = self.nest.strip
+        inner = self.schedule.outer(self.body, flat, spelled, self.index_type, serial, whole, radices, strip.block if strip else 1)
+        known = self.nest.outer
+        if strip:
+            self.variables[strip.end] = "end"
+            known = (*known, strip.end)
+        outer = Scope(inner.part(), function, known)
         self._outer_variables(outer, "" if radices else flat, single)
         self._stages(inner, outer)
         return self._finish(dims.spell(total), not serial)
-
-    def _short_rows(self, short: ShortRows, scope: Scope, flat: str, total: str, whole: str) -> None:
-        """The other way to run the nest, ahead of the usual one."""
-        usual = self.nest
-        self.nest = replace(usual, outer=(short.first,), stages=short.stages, temps=short.temps, short=None)
-        self.late = nests.defined_at_store(self.nest)
-        text = self.body.block(f"if ({self.value(short.cond, scope).text})")
-        text.comment(f"short rows, {short.block} side by side")
-        inside = Scope(text.part(), scope)
-        self._temps(text, inside)
-        inner = self.schedule.outer(text, flat, total, self.index_type, False, whole, [], short.block)
-        self.variables |= {short.first: flat, short.end: "end"}
-        self._stages(inner, Scope(inner.part(), inside, (short.first, short.end)))
-        text.line("return;")
-        self.nest, self.late = usual, nests.defined_at_store(usual)
 
     def _stages(self, text: Text, outer: Scope) -> None:
         """What is done in each outer iteration."""

@@ -30,7 +30,10 @@ EXPORTED = (
     "info",
 )
 COMMON = ("-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing")
-CXX = ("-std=c++17", "-fno-exceptions", "-fno-rtti", *COMMON)
+# Flags that only GCC knows. It would cut a vector loop in two where a comparison with the counter (a causal mask) changes:
+# two scalar remainders instead of one, and no vector at all of a masked loop. ``lower.segment`` cuts where it pays.
+GCC_ONLY = ("-fno-split-loops",)
+CXX = ("-std=c++17", "-fno-exceptions", "-fno-rtti", *COMMON, *GCC_ONLY)
 THREADING: Mapping[str, tuple[str, ...]] = {"openmp": ("-fopenmp",), "pool": ("-pthread",), "none": ()}
 
 
@@ -109,7 +112,7 @@ def manifest(
             "cxxflags": cxx_flags(target),
             "cflags": list(COMMON),
             "asflags": [],
-            "gcc_only": [],
+            "gcc_only": list(GCC_ONLY),
             "ldflags": list(THREADING[options.threading]),
             "exports": [f"{face.name}_{s}" for s in (*EXPORTED, *(("release",) if face.owning else ()))],
         },

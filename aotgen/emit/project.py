@@ -16,17 +16,17 @@ from aotgen._version import __version__
 from aotgen.core.errors import UsageError
 from aotgen.core.options import CompileOptions
 from aotgen.emit import arena, headers, names, source
+from aotgen.emit.dims import rough
 from aotgen.emit.interface import Interface, interface
-from aotgen.emit.manifest import FORMAT, Source, cxx_flags, digests, manifest, sources
+from aotgen.emit.manifest import FORMAT, GCC_ONLY, Source, cxx_flags, digests, manifest, sources
 from aotgen.emit.readme import readme
 from aotgen.emit.render import render
 from aotgen.emit.source import Provenance, Unit
 from aotgen.emit.texts import texts_source
 from aotgen.emit.weights import WeightFiles, choose_mode, write_weights
 from aotgen.ir.program import Check, Extents, Refuse, Take
-from aotgen.plan import Planned
+from aotgen.plan import Planned, team
 from aotgen.plan import weights as blob
-from aotgen.plan.team import useful_threads
 from aotgen.targets.base import Target
 
 TEAMS = {"openmp": "team_openmp.h", "pool": "team_pool.h", "none": "team_none.h"}
@@ -164,11 +164,15 @@ def _guarded(header: str, guard: str) -> str:
 
 
 def _standard_threads(planned: Planned, options: CompileOptions) -> str:
-    """The default team: what the user asked for, else all cores but no more than the work feeds."""
+    """The default team: what the user asked for, else all cores but no more than the work feeds, at the dims of a run."""
     if options.threads:
         return str(options.threads)
-    useful = useful_threads(planned.program)
-    return f"default_threads() < {useful} ? default_threads() : {useful}"
+    useful = team.useful_threads(planned.program)
+    most = f"default_threads() < {useful} ? default_threads() : {useful}"
+    wanted = team.demand(planned.program)
+    if useful == 1 or wanted is None or not planned.program.dims:
+        return most
+    return f"useful_threads({rough(wanted.work)}, {rough(wanted.steps)}, {most})"
 
 
 def _values(
@@ -189,6 +193,7 @@ def _values(
         "provenance": provenance.lines(),
         "standard_threads": _standard_threads(planned, options),
         "team": TEAMS[options.threading],
+        "team_cost": team,
         "threading": options.threading,
         "weights": weights,
         "magic": blob.MAGIC,
@@ -202,7 +207,8 @@ def _values(
         "tensor_abi": _guarded("tensor_abi.h", "AOTGEN_TENSOR"),
         "string_abi": _guarded("string_abi.h", "AOTGEN_STRING"),
         "refuses": face.uses_pool or any(isinstance(s, (Refuse, Check, Extents, Take)) for s in planned.program.walk()),
-        "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC"),
+        "cxxflags": ";".join(f for f in cxx_flags(target) if f != "-fPIC" and f not in GCC_ONLY),
+        "gcc_only": ";".join(GCC_ONLY),
         # Best first: the first whose features the CPU has is run.
         "isas": [
             {

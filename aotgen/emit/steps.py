@@ -7,6 +7,7 @@ Kernels that print the same text are one function, whatever layer they came from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aotgen.core import dtypes
@@ -131,9 +132,18 @@ class StepWriter:
     # -- leaves
     def _nest(self, step: LoopNest, text: Text) -> None:
         total = index.prod_dims(v.ext for v in step.outer if v.ext is not None)
-        printed = print_nest(step, self.dialect, self.storage.planned.share(step).quantum(total))
+        quantum = self.storage.planned.share(step).quantum(total)
+        short = step.short
+        if short is not None and all(s.turns for s in self.dialect.schedules):
+            test = " && ".join(map(dims_text.condition, short.conditions))
+            self._loops(replace(short.nest, tensors=step.tensors), quantum, text.block(f"if ({test})"))
+            text = text.clause("else")
+        self._loops(step, quantum, text)
+
+    def _loops(self, nest: LoopNest, quantum: Dim, text: Text) -> None:
+        printed = print_nest(nest, self.dialect, quantum)
         self.headers.update(dict.fromkeys(printed.includes))
-        name = self._function(printed.key, _stem(step.name, "loops"), printed.text)
+        name = self._function(printed.key, _stem(nest.name, "loops"), printed.text)
         args = ["d"] if printed.dims else []
         args += [self.storage.at_base(t) for t, _, _ in printed.params]
         if printed.scratch != 0:

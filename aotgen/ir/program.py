@@ -147,19 +147,22 @@ LANES = 256  # most elements a spread accumulator holds
 DEAR = 16  # flops of a value beside which its loads and stores are little: an exponential, not a product
 
 
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Outer iterations taken ``block`` at a time: the one outer variable of the nest is the first of them, and ``end`` (a variable
+    too) is where the thread's own end."""
+
+    block: int
+    end: Atom
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ShortRows:
-    """A nest of a single outer loop the other way round, for rows too short to fill vectors: what ``stages`` do to ``block`` rows
-    at a time is what the nest's own do to each. ``cond``: a bool over dims, where this is the quicker way; ``first`` and ``end``:
-    variables, the row that a block starts at and the first that is another thread's; ``temps``: as a nest's, for one block.
-    """
+    """Another way to do what a nest does: where dims satisfy ``conditions``, ``nest`` is the quicker one. Its outer iterations are
+    the other's, in strips; it is run on the other's tensors."""
 
-    cond: E
-    first: Atom
-    end: Atom
-    block: int
-    stages: tuple[Stage, ...]
-    temps: tuple[Def, ...]
+    conditions: tuple[Condition, ...]
+    nest: LoopNest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +176,7 @@ class LoopNest:
     other Def that is read or written lives: element ``tensors[d].offset(index)``. A Def both stored and loaded by the nest
     is stored by the same outer iteration before it is loaded (scatter targets: any order, one thread).
     Logical indices may hold divisions that vanish in the offset: simplify offsets, not indices. ``short``: another way to do
-    the same, which a printer may leave out.
+    the same, which a printer may leave out; ``strip``: how that goes through the outer loop.
     """
 
     name: str
@@ -183,6 +186,7 @@ class LoopNest:
     temps: tuple[Def, ...] = ()
     origin: str = ""
     short: ShortRows | None = None
+    strip: Strip | None = None
 
     @property
     def is_dear(self) -> bool:

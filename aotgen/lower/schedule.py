@@ -16,7 +16,7 @@ from aotgen.ir.program import LoopNest, Stage
 from aotgen.lower.loops import collapse, order, split
 from aotgen.lower.orient import orient
 from aotgen.lower.segment import clip, segment
-from aotgen.lower.short_rows import short_rows
+from aotgen.lower.short_rows import by_rows, short_rows
 from aotgen.lower.unroll import written_out
 
 
@@ -25,11 +25,12 @@ def prepare(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     loop worth a vector."""
     for step in (split, order, collapse, written_out):
         nest = step(nest)
-    oriented = orient(nest, simd_min)
-    short = short_rows(nest) if oriented.outer == nest.outer else None
-    if short is not None:
-        short = replace(short, stages=_cut(short.stages))
-    return replace(oriented, stages=_cut(oriented.stages), short=short)
+    short = short_rows(nest)
+    if short is None:
+        nest = orient(nest, simd_min)
+    else:
+        nest, short = by_rows(nest), replace(short, nest=replace(short.nest, stages=_cut(short.nest.stages)))
+    return replace(nest, stages=_cut(nest.stages), short=short)
 
 
 def _cut(stages: Sequence[Stage]) -> tuple[Stage, ...]:

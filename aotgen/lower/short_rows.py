@@ -11,13 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aotgen.ir import expr, index
+from aotgen.ir.bounds import bound
 from aotgen.ir.define import LONG, Def
+from aotgen.ir.facts import Condition
 from aotgen.ir.index import Ix
-from aotgen.ir.program import Bound, LoopNest, ShortRows, Stage
+from aotgen.ir.program import Bound, LoopNest, ShortRows, Stage, Strip
 from aotgen.lower.loops import extent, sink, substitute
 
 VECTOR = 16  # lanes that rows are compared by, and the longest row that is short
-BLOCK = 64  # rows side by side: a row's temporaries fit a few KB
+BLOCK = 32  # rows side by side: two vectors, and temporaries of a page at most
 
 
 def short_rows(nest: LoopNest) -> ShortRows | None:
@@ -31,20 +33,29 @@ def short_rows(nest: LoopNest) -> ShortRows | None:
     lane = index.fresh_var(BLOCK, "l")
     turned = replace(nest, outer=(first, lane), stages=tuple(substitute(s, {row: index.var(first) + index.var(lane)}) for s in nest.stages))
     turned = sink(turned, lane, (Bound(lane, (), (index.var(end) - index.var(first),)),))
-    temps = {d: _within(d, length) for d in turned.temps}
+    most = bound(index.as_dim(length))
+    room = min(most, VECTOR) if isinstance(most, int) else VECTOR
+    temps = {d: _within(d, length, room) for d in turned.temps}
     stages = tuple(_on(replace(s, lane=s.inner[-1]), temps) for s in turned.stages)
     rows = extent(row)
     vectors = (rows + VECTOR - 1) // VECTOR * length
-    cond = expr.all_([expr.ge0(VECTOR - length), expr.ge0(rows - vectors - 1)])
-    return ShortRows(cond, first, end, BLOCK, stages, tuple(temps.values()))
+    conditions = tuple(Condition(i, False) for i in (VECTOR - length, rows - vectors - 1) if not index.nonneg(i))
+    return ShortRows(conditions, replace(turned, stages=stages, temps=tuple(temps.values()), strip=Strip(BLOCK, end)))
+
+
+def by_rows(nest: LoopNest) -> LoopNest:
+    """The way that long rows and few rows take: each stage's own loop is its lane."""
+    return replace(nest, stages=tuple(replace(s, lane=s.loops[0] if s.loops else None) for s in nest.stages))
 
 
 def _length(nest: LoopNest) -> Ix | None:
     """The extent of the rows of ``nest`` where there is one, which only the run knows and which may be short."""
     if len(nest.outer) != 1 or nest.outer[0].lo != 0 or any(d.dtype.kind == "s" for d in nest.tensors):
         return None
-    if any(len(s.loops) > 1 or s.bounds or s.cond is not None or any(st.red == "scatter" for st in s.stmts) for s in nest.stages):
+    if any(len(s.loops) > 1 or s.bounds or s.cond is not None for s in nest.stages):
         return None
+    if any(st.red in ("scan", "scatter") for s in nest.stages for st in s.stmts):
+        return None  # a row that is walked in order is no vector
     lengths = {extent(v) for s in nest.stages for v in s.loops}
     if len(lengths) != 1 or any(v.lo != 0 for s in nest.stages for v in s.loops):
         return None
@@ -52,9 +63,9 @@ def _length(nest: LoopNest) -> Ix | None:
     return None if length.const() is not None or index.nonneg(length - VECTOR - 1) else length
 
 
-def _within(d: Def, length: Ix) -> Def:
-    """``d`` with the room that short rows need."""
-    shape = tuple(VECTOR if index.ix(n) == length else n for n in d.shape)
+def _within(d: Def, length: Ix, room: int) -> Def:
+    """``d`` with ``room`` for the elements of a row."""
+    shape = tuple(room if index.ix(n) == length else n for n in d.shape)
     return Def(d.name, shape, d.dtype, origin=d.origin)
 
 

@@ -8,33 +8,53 @@ smallest power of two that is within a tenth of the quickest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from aotgen.ir import expr, index
-from aotgen.ir.bounds import bound
-from aotgen.ir.index import Dim
-from aotgen.ir.program import Copy, If, KernelCall, Loop, LoopNest, Program, Step
+from aotgen.ir.bounds import before_run, bound
+from aotgen.ir.index import Dim, Ix
+from aotgen.ir.program import Copy, If, KernelCall, Loop, LoopNest, Program, Stage, Step
 
 RATE = 5e4  # operations a microsecond and thread: half of what the kernels reach, loop nests being slower
 START, BARRIER, SHARE = 0.6, 0.2, 0.05  # microseconds: starting a team, a barrier, and each more thread at either
+GAIN = 1.1  # times quicker than half the team must a team be
 TEAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-Work = tuple[float, float]  # how often a step runs, operations each time
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one run comes to, by the dims it is given: ``work``: operations in all, ``steps``: how many they are spread over."""
+
+    work: Dim
+    steps: Dim
+
+
+def demand(program: Program) -> Demand | None:
+    """The demand of ``program``; None where data decides how much there is to do, without a bound."""
+    work = steps = index.ix(0)
+    for part in _parts(program.steps):
+        runs, each = (None if d is None else before_run(d, program.dims) for d in part)
+        if runs is None or each is None:
+            return None
+        work, steps = work + index.ix(runs) * each, steps + runs
+    return Demand(index.as_dim(work), index.as_dim(steps))
 
 
 def useful_threads(program: Program) -> int:
     """The default team's upper limit, at the largest dims; the largest team where a dim is open without a bound."""
-    steps = list(_work(program.steps))
-    if any(work is None for work in steps):
+    wanted = demand(program)
+    work, steps = (None, None) if wanted is None else (bound(wanted.work), bound(wanted.steps))
+    if not isinstance(work, int) or not isinstance(steps, int):
         return TEAMS[-1]
-    known = [work for work in steps if work is not None]
-    times = [_time(known, t) for t in TEAMS]
-    return next(t for t, us in zip(TEAMS, times, strict=True) if us <= 1.1 * min(times))
+    times = [run_time(work, steps, t) for t in TEAMS]
+    return next(t for t, us in zip(TEAMS, times, strict=True) if us <= GAIN * min(times))
 
 
-def _time(steps: Sequence[Work], threads: int) -> float:
-    waits = barrier_time(threads)
+def run_time(work: float, steps: float, threads: int) -> float:
+    """Microseconds of a run on a team."""
     start = 0.0 if threads == 1 else START + SHARE * threads
-    return start + sum(runs * (work / (threads * RATE) + waits) for runs, work in steps)
+    return start + work / (threads * RATE) + steps * barrier_time(threads)
 
 
 def barrier_time(threads: int) -> float:
@@ -42,21 +62,18 @@ def barrier_time(threads: int) -> float:
     return 0.0 if threads == 1 else BARRIER + SHARE * threads
 
 
-def _work(steps: Sequence[Step], runs: float = 1.0) -> Iterator[Work | None]:
-    """Every step as (runs, operations); None for one whose work has no bound."""
+def _parts(steps: Sequence[Step], runs: Dim | None = 1) -> Iterator[tuple[Dim | None, Dim | None]]:
+    """Every step that computes: how often it runs and its operations each time; None for what nothing bounds."""
     for s in steps:
         if isinstance(s, Loop):
-            trips = _largest(s.trips) if isinstance(s.trips, int | index.Ix) else None
-            if trips is None:
-                yield None
-            else:
-                yield from _work(s.body, runs * trips)
+            trips = s.trips if isinstance(s.trips, int | index.Ix) else None
+            yield from _parts(s.body, None if runs is None or trips is None else index.as_dim(index.ix(runs) * trips))
         elif isinstance(s, If):
-            yield from _work(s.then_steps, runs)
-            yield from _work(s.else_steps, runs)
+            yield from _parts(s.then_steps, runs)
+            yield from _parts(s.else_steps, runs)
         else:
-            work = _largest(operations(s))
-            yield None if work is None else (runs, work)
+            work = operations(s)
+            yield runs, None if any(a.kind == "var" for a in index.ix(work).walk()) else work
 
 
 def operations(s: Step) -> Dim:
@@ -71,15 +88,19 @@ def operations(s: Step) -> Dim:
 def _nest(nest: LoopNest) -> Dim:
     total = index.ix(0)
     for stage in nest.stages:
-        loops = (*nest.outer, *stage.loops)
-        points = index.prod_dims(index.as_dim(v.ext) for v in loops if v.ext is not None)
+        points = index.prod_dims(map(index.as_dim, _extents(nest, stage)))
         total = total + index.ix(points) * sum(1 + expr.flops(st.value) for st in stage.stmts)
     return index.as_dim(total)
 
 
-def _largest(d: Dim) -> float | None:
-    """The value of an extent at every dim's upper bound; None where one has none."""
-    if any(a.kind == "var" for a in index.ix(d).walk()):
-        return None
-    most = bound(d)
-    return float(most) if isinstance(most, int) else None
+def _extents(nest: LoopNest, stage: Stage) -> list[Ix]:
+    """The extents of a stage's loops and those around it; a loop and the blocks it was cut into, the last of them shorter, as
+    one."""
+    extents = {v: v.ext for v in (*nest.outer, *stage.loops) if v.ext is not None}
+    for b in stage.bounds:
+        for o in nest.outer:
+            for whole in (h + index.var(o) * extents[b.var] for h in b.highs):
+                if o in extents and not any(a.kind == "var" for a in whole.walk()):
+                    extents[b.var] = whole
+                    del extents[o]
+    return list(extents.values())

@@ -181,6 +181,7 @@ def build(folder: Path, to: Path, flags: Sequence[str], *, dims: Mapping[str, in
         is_cxx = source.suffix == ".cpp"
         own = plan["cxxflags"] if is_cxx else plan["cflags"] if source.suffix == ".c" else plan["asflags"]
         out = to / f"{source.stem}{source.suffix}.o"
+        own = [f for f in own if not (compiler.is_clang and f in plan["gcc_only"])]
         command = [*(compiler.cxx if is_cxx else compiler.cc), *own, *unit["flags"], *include]
         _run([*command, *(flags if is_cxx else ()), "-c", str(source), "-o", str(out)])
         return str(out)

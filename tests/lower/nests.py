@@ -108,11 +108,12 @@ def turned(n: LoopNest) -> LoopNest:
     """The other way round, where there is one, with one thread's rows being all: as a printer runs short rows."""
     if n.short is None:
         return n
-    rows = index.ix(n.outer[0].ext or 1)
-    block = index.fresh_var((rows + n.short.block - 1) // n.short.block, "block")
-    env = {n.short.first: index.var(block) * n.short.block, n.short.end: rows}
-    stages = tuple(substitute(s, env) for s in n.short.stages)
-    return replace(n, outer=(block,), stages=stages, temps=n.short.temps, short=None)
+    short = n.short.nest
+    assert short.strip is not None
+    rows, (first,) = index.ix(n.outer[0].ext or 1), short.outer
+    strip = index.fresh_var((rows + short.strip.block - 1) // short.strip.block, "strip")
+    env = {first: index.var(strip) * short.strip.block, short.strip.end: rows}
+    return replace(short, outer=(strip,), stages=tuple(substitute(s, env) for s in short.stages), strip=None)
 
 
 def check(outputs: Sequence[Def], feeds: Mapping[Def, np.ndarray], layouts: Layouts = plain,
