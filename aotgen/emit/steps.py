@@ -136,7 +136,8 @@ class StepWriter:
         short = step.short
         if short is not None and all(s.turns for s in self.dialect.schedules):
             test = " && ".join(map(dims_text.condition, short.conditions))
-            self._loops(replace(short.nest, tensors=step.tensors), quantum, text.block(f"if ({test})"))
+            turned = text.block(f"if ({test})").comment("rows too short for vectors, side by side")
+            self._loops(replace(short.nest, tensors=step.tensors), quantum, turned)
             text = text.clause("else")
         self._loops(step, quantum, text)
 
