@@ -19,6 +19,10 @@ from aotgen.core.errors import ModelError, UnsupportedError
     ((2, 4, 9, 8), (6, 2, 3, 3), {"group": 2, "strides": [2, 1], "dilations": [1, 2], "pads": [1, 1, 1, 1]}),
     ((1, 4, 6, 6), (4, 1, 3, 3), {"group": 4, "pads": [1, 1, 1, 1]}),
     ((1, 4, 6, 6), (8, 1, 3, 3), {"group": 4}),
+    ((2, 20, 6, 9), (60, 1, 3, 3), {"group": 20, "pads": [1, 0, 2, 1], "strides": [1, 2]}),
+    ((1, 18, 7), (36, 1, 3), {"group": 18, "dilations": [2]}),
+    ((2, 15, 5, 6), (27, 5, 2, 3), {"group": 3, "pads": [0, 1, 1, 2]}),
+    ((1, 32, 9), (40, 16, 3), {"group": 2, "pads": [2, 1]}),
     ((1, 2, 4, 5, 6), (3, 2, 2, 3, 2), {"pads": [0, 1, 1, 1, 1, 0], "strides": [1, 2, 2]}),
     ((1, 2, 8, 7), (3, 2, 3, 2), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
     ((1, 2, 8, 7), (3, 2, 3, 2), {"auto_pad": "SAME_LOWER", "strides": [3, 2]}),
@@ -42,6 +46,11 @@ def test_conv_half_rounds_once() -> None:
 def test_conv_open() -> None:
     check_open("Conv", [f32(2, 3, 6, 7), f32(4, 3, 3, 3)], {0: ["N", 3, "H", "W"]}, pads=[1, 1, 1, 1], strides=[2, 1])
     check_open("Conv", [f32(2, 3, 6, 7), f32(4, 3, 3, 3)], {0: ["N", 3, "H", "W"]}, auto_pad="SAME_LOWER", strides=[2, 2])
+
+
+def test_conv_in_groups_open() -> None:
+    check_open("Conv", [f32(2, 6, 6, 7), f32(18, 1, 3, 3), f32(18)], {0: ["N", 6, "H", "W"]}, group=6, pads=[1, 1, 1, 1])
+    check_open("Conv", [f32(2, 6, 6, 7), f32(27, 2, 3, 3), f32(27)], {0: ["N", 6, "H", "W"]}, group=3, pads=[1, 0, 1, 0])
 
 
 def test_conv_refuses() -> None:
@@ -110,7 +119,7 @@ def test_col2im(attrs: dict[str, Any]) -> None:
         check("Col2Im", args, const=const, opset=18, **attrs)
 
 
-@pytest.mark.parametrize(("activation", "params"), [("", []), ("Relu", []), ("LeakyRelu", [0.2]), ("Clip", [-0.3, 0.4]),
+@pytest.mark.parametrize(("activation", "params"), [("", []), ("Relu", []), ("LeakyRelu", [0.2]), ("Clip", [-3.0, 4.0]),
                                                     ("HardSigmoid", [0.3, 0.4])])
 def test_fused_conv(activation: str, params: list[float]) -> None:
     extra: dict[str, Any] = {"activation": activation, "activation_params": params} if params else {"activation": activation}

@@ -5,7 +5,7 @@ stride-1 Conv over rearranged weights whose output is interleaved by a view."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aotgen.core import dtypes
 from aotgen.ir import define, expr, index
@@ -73,7 +73,32 @@ def conv(ctx: Ctx, inputs: Sequence[Def | None], plain: Sequence[Def | None]) ->
     def result(acc: Def) -> tuple[Def, ...]:
         return (acc if bias is None else define.compute(acc.shape, lambda *i: acc[i] + bias[i[1]]),)
 
+    each = geo.oc // geo.groups
+    if geo.groups > 1 and geo.ic > 1 and each % BLOCK and each >= BLOCK // 2:  # at most twice the work
+        return _padded(geo, x, w, tuple(out.shape), bias)
     return _candidate(geo, x, w, tuple(out.shape), result)
+
+
+def _padded(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], bias: Def | None) -> Candidate | Decline:
+    """Groups filled up to whole blocks of output channels by filters of zeros, whose results nobody reads."""
+    each = geo.oc // geo.groups
+    room = -(-each // BLOCK) * BLOCK
+    wide = replace(geo, oc=geo.groups * room)
+
+    def filter_(c: Ix, *at: Ix) -> expr.E:
+        inside = expr.ge0(each - 1 - c % room)
+        return expr.guard(inside, w[(c // room * each + c % room, *at)], expr.const(0.0, "f32"))
+
+    filters = define.compute((wide.oc, *w.shape[1:]), filter_, w.dtype, f"{w.name}_padded")
+
+    def result(acc: Def) -> tuple[Def, ...]:
+        def picked(n: Ix, c: Ix, *at: Ix) -> expr.E:
+            value = acc[(n, c // each * room + c % each, *at)]
+            return value if bias is None else value + bias[c]
+
+        return (define.compute(shape, picked),)
+
+    return _candidate(wide, x, filters, (shape[0], wide.oc, *shape[2:]), result)
 
 
 def _geometry(ctx: Ctx, x: Def, w: Def, out: Def) -> Geometry | Decline:
@@ -123,17 +148,26 @@ def _border(w: Window) -> tuple[int, int] | Decline:
 
 
 def _candidate(geo: Geometry, x: Def, w: Def, shape: tuple[Dim, ...], result: object) -> Candidate | Decline:
-    depthwise = geo.ic == 1 and geo.oc == geo.groups and geo.groups > 1
+    depthwise = geo.ic == 1 and geo.groups > 1
     if depthwise:
+        x, geo = _repeated(x, geo.oc // geo.groups), replace(geo, groups=geo.oc)
         spec = _depthwise_spec(geo, w)
     else:
         per_group = geo.oc // geo.groups
         blocked = geo.ic * geo.groups >= BLOCK // 2 and (geo.groups == 1 or geo.ic % BLOCK == 0)
         if geo.groups > 1 and per_group % BLOCK:
-            return Decline(f"{per_group} output channels a group are not a multiple of {BLOCK}")
+            return Decline(f"{per_group} output channels a group fill less than half a block of {BLOCK}")
         spec = _direct_spec(geo, w, blocked)
     cost = size_hint(geo.flops) * NS_PER_FLOP * (3.0 if depthwise else 1.0)
     return Candidate(spec, (x, w), shape, result, cost)  # type: ignore[arg-type]
+
+
+def _repeated(x: Def, times: int) -> Def:
+    """Each channel ``times`` times: then every filter of a depthwise convolution has a channel of its own."""
+    if times == 1:
+        return x
+    shape = (x.shape[0], index.as_dim(ix(x.shape[1]) * times), *x.shape[2:])
+    return define.compute(shape, lambda n, c, *at: x[(n, c // times, *at)], x.dtype, f"{x.name}_repeated")
 
 
 def _direct_spec(geo: Geometry, w: Def, blocked: bool) -> KernelSpec:
