@@ -9,6 +9,7 @@ the nest is prepared both ways, and dims decide when a run starts (never the num
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from aotgen.ir import expr, index
 from aotgen.ir.bounds import bound
@@ -16,7 +17,7 @@ from aotgen.ir.define import LONG, Def
 from aotgen.ir.facts import Condition
 from aotgen.ir.index import Ix
 from aotgen.ir.program import Bound, LoopNest, ShortRows, Stage, Strip
-from aotgen.lower.loops import extent, sink, substitute
+from aotgen.lower.loops import accesses, extent, sink, substitute
 
 VECTOR = 16  # lanes that rows are compared by, and the longest row that is short
 BLOCK = 32  # rows side by side: two vectors, and temporaries of a page at most
@@ -26,7 +27,7 @@ def short_rows(nest: LoopNest) -> ShortRows | None:
     """``nest`` (whose lanes are not chosen yet) with its rows as the lanes; None where that is never worth it: values are cheap,
     rows are known to be long, or are no rows that lie side by side."""
     length = _length(nest)
-    if length is None or not nest.is_dear:
+    if length is None or not nest.is_dear or not all(map(partial(_side_by_side, nest), nest.stages)):
         return None
     row = nest.outer[0]
     first, end = index.fresh_var(extent(row), row.name), index.fresh_var(extent(row) + 1, "end")
@@ -61,6 +62,12 @@ def _length(nest: LoopNest) -> Ix | None:
         return None
     length = lengths.pop()
     return None if length.const() is not None or index.nonneg(length - VECTOR - 1) else length
+
+
+def _side_by_side(nest: LoopNest, s: Stage) -> bool:
+    """Are the elements of a row neighbours wherever the stage touches it?"""
+    touched = [i for st in s.stmts for _, i in accesses(nest, st)]
+    return all(i.coefficient(v) == 1 for v in s.loops for i in touched if v in i.vars())
 
 
 def _within(d: Def, length: Ix, room: int) -> Def:

@@ -135,6 +135,8 @@ def test_open_rows_may_be_short():
     assert k.short is None
     (k,) = prepared(reduce_("sum", (n,), (c,), lambda o, r: x[o[0], r[0]]))
     assert k.short is None  # a sum costs no more than its loads
+    (k,) = prepared(ops.softmax(x, 0))
+    assert k.short is None  # columns: neighbours are in other rows
 
 
 def test_short_rows_compute_the_same():
