@@ -25,9 +25,12 @@ BLOCK = 32  # rows side by side: two vectors, and temporaries of a page at most
 
 def short_rows(nest: LoopNest) -> ShortRows | None:
     """``nest`` (whose lanes are not chosen yet) with its rows as the lanes; None where that is never worth it: values are cheap,
-    rows are known to be long, or are no rows that lie side by side."""
+    rows are no neighbours, or their extents are known well enough to tell."""
     length = _length(nest)
     if length is None or not nest.is_dear or not all(map(partial(_side_by_side, nest), nest.stages)):
+        return None
+    conditions = _worth_it(extent(nest.outer[0]), length)
+    if not conditions:
         return None
     row = nest.outer[0]
     first, end = index.fresh_var(extent(row), row.name), index.fresh_var(extent(row) + 1, "end")
@@ -38,10 +41,15 @@ def short_rows(nest: LoopNest) -> ShortRows | None:
     room = min(most, VECTOR) if isinstance(most, int) else VECTOR
     temps = {d: _within(d, length, room) for d in turned.temps}
     stages = tuple(_on(replace(s, lane=s.inner[-1]), temps) for s in turned.stages)
-    rows = extent(row)
-    vectors = (rows + VECTOR - 1) // VECTOR * length
-    conditions = tuple(Condition(i, False) for i in (VECTOR - length, rows - vectors - 1) if not index.nonneg(i))
     return ShortRows(conditions, replace(turned, stages=stages, temps=tuple(temps.values()), strip=Strip(BLOCK, end)))
+
+
+def _worth_it(rows: Ix, length: Ix) -> tuple[Condition, ...]:
+    """Rows are short, and vectors across them fewer than the rows: what a run must find out; () if that is known."""
+    tests = [VECTOR - length, rows - (rows + VECTOR - 1) // VECTOR * length - 1]
+    if any(index.nonneg(-i - 1) for i in tests):
+        return ()
+    return tuple(Condition(i, False) for i in tests if not index.nonneg(i))
 
 
 def by_rows(nest: LoopNest) -> LoopNest:

@@ -133,6 +133,9 @@ def test_open_rows_may_be_short():
     assert all(t.size in (32, 16 * 32) for t in k.short.nest.temps)
     (k,) = prepared(ops.softmax(source("x", (n, long), F), 1))
     assert k.short is None
+    few = index.dim("F", 0, 1)
+    (k,) = prepared(ops.softmax(source("x", (2, few), F), 1))
+    assert k.short is None  # nothing is left to find out
     (k,) = prepared(reduce_("sum", (n,), (c,), lambda o, r: x[o[0], r[0]]))
     assert k.short is None  # a sum costs no more than its loads
     (k,) = prepared(ops.softmax(x, 0))
