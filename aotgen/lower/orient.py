@@ -40,7 +40,19 @@ def orient(nest: LoopNest, simd_min: int = 16) -> LoopNest:
     if best is not None:
         return _spread(nest, best)
     stages = tuple(_with_lane(s, v) for s, (v, _) in zip(nest.stages, rows, strict=True))
-    return replace(nest, stages=stages)
+    return _in_runs(replace(nest, stages=stages))
+
+
+def _in_runs(nest: LoopNest) -> LoopNest:
+    """``nest`` with short inner loops where an outer iteration would be a single point, and finding its place (a division a
+    loop) dearer than what is done there."""
+    if nest.temps or any(s.loops or _has_strings(s) or any(st.red for st in s.stmts) for s in nest.stages):
+        return nest
+    points = 1
+    while len(nest.outer) > 2 and points < SHORT and _short(nest.outer[-1], SHORT) and _legal_outer(nest, nest.outer[-1]):
+        points *= extent(nest.outer[-1]).const() or 1
+        nest = sink(nest, nest.outer[-1])
+    return replace(nest, stages=tuple(replace(s, inner=s.inner[::-1]) for s in nest.stages))
 
 
 def _fullness(nest: LoopNest, v: Atom) -> float:
