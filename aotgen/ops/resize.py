@@ -178,18 +178,24 @@ def _scaled(size: Dim, factor: float, span: float) -> Dim | None:
 
 
 def known_axes(ctx: Ctx, x: Value, axes: Sequence[int], outs: Sequence[Dim], m: Modes) -> list[Axis] | None:
-    """Every axis with its numbers; None where one of them is not known."""
+    """Every axis that changes, with its numbers; None where one of them is not known."""
     spans, given = known_spans(ctx, len(axes), m), known_scales(ctx, len(axes))
-    sizes = [x.shape[a] for a in axes]
-    if spans is None or (ctx.given(2) and given is None) or not all(isinstance(d, int) for d in (*sizes, *outs)):
+    if spans is None or (ctx.given(2) and given is None):
         return None
-    if given is None:
-        scale = _kept_aspect(ctx, x, axes, ctx.values(3, "sizes"))
-        if any(d == 0 and o != 0 for o, d in zip(outs, sizes, strict=True)):
-            raise ModelError(f"Resize of {list(sizes)} to {list(outs)}: there is nothing to read")
-        given = [1.0 if o == d == 0 else float(np.float32(float(Fraction(o, d) if scale is None else scale)))  # type: ignore[arg-type]
-                 for o, d in zip(outs, sizes, strict=True)]
-    return [Axis(a, d, o, f, span) for a, d, o, f, span in zip(axes, sizes, outs, given, spans, strict=True)]  # type: ignore[arg-type]
+    rows = [(a, x.shape[a], o, None if given is None else given[k], spans[k]) for k, (a, o) in enumerate(zip(axes, outs, strict=True))]
+    if policy_of(ctx) == "stretch":  # else all axes have a say in the scale of each
+        rows = [(a, d, o, f, span) for a, d, o, f, span in rows
+                if index.as_dim(d) != index.as_dim(o) or f not in (None, 1.0) or span != (0.0, 1.0)]  # fmt: skip
+    if not all(isinstance(d, int) and isinstance(o, int) for _, d, o, _, _ in rows):
+        return None
+    if given is None and any(d == 0 and o != 0 for _, d, o, _, _ in rows):
+        raise ModelError(f"Resize of {[d for _, d, *_ in rows]} to {[o for _, _, o, *_ in rows]}: there is nothing to read")
+    scale = _kept_aspect(ctx, x, axes, ctx.values(3, "sizes")) if given is None else None
+
+    def factor(d: int, o: int) -> float:
+        return 1.0 if o == d == 0 else float(np.float32(float(Fraction(o, d) if scale is None else scale)))
+
+    return [Axis(a, d, o, factor(d, o) if f is None else f, span) for a, d, o, f, span in rows]  # type: ignore[arg-type]
 
 
 # -- what the run computes
