@@ -162,26 +162,30 @@ def tile(ctx: Ctx, x: Def, repeats: Def) -> Def:
 # -- padding
 
 
-def mirrored(k: Ix, d: Dim, before: Dim, after: Dim) -> Ix:
-    """Index ``k`` reflected at both ends (the edge itself is not repeated)."""
+def _turns_once(d: Dim, before: Dim, after: Dim) -> bool:
+    """Is it known that no more is added than there is to reflect?"""
+    return index.nonneg(ix(d) - 1 - before) and index.nonneg(ix(d) - 1 - after)
+
+
+def mirrored(k: Ix, d: Dim, once: bool) -> Ix:
+    """Index ``k`` reflected at both ends (the edge itself is not repeated), as often as it takes or ``once`` at each."""
     if d == 1:
         return ix(0)
     kind = "i32" if isinstance(d, int) else "i64"
     last = ix_value(ix(d) - 1, kind)
-    once = index.nonneg(ix(d) - 1 - before) and index.nonneg(ix(d) - 1 - after)
     if once:  # |k| reflects the near end, last - |last - k| the far one
         return expr.index_of(last - fn("abs", last - fn("abs", ix_value(k, kind))), d)
     return expr.index_of(last - fn("abs", last - ix_value(k % (2 * ix(d) - 2), kind)), d)
 
 
-def _padded_index(mode: str, k: Ix, d: Dim, before: Dim, after: Dim) -> Ix:
+def _padded_index(mode: str, k: Ix, d: Dim, before: Dim, after: Dim, once: bool) -> Ix:
     if before == 0 and after == 0:
         return k
     if mode == "edge":
         kind = "i32" if isinstance(d, int) else "i64"
         v = fn("max", ix_value(k, kind), const(0, kind))
         return expr.index_of(fn("min", v, ix_value(ix(d) - 1, kind)), d)
-    return mirrored(k, d, before, after) if mode == "reflect" else k % ix(d)
+    return mirrored(k, d, once or _turns_once(d, before, after)) if mode == "reflect" else k % ix(d)
 
 
 @lowering("Pad")
@@ -214,8 +218,13 @@ def padded(ctx: Ctx, x: Def, before: Sequence[Dim], after: Sequence[Dim], mode: 
         at = [k - b for k, b in zip(i, before, strict=True)]
         if mode == "constant":
             return guard(expr.all_([between(0, k, d) for k, d in zip(at, x.shape, strict=True)]), x[tuple(at)], fill)
-        sides = zip(at, x.shape, before, after, strict=True)
-        return x[tuple(_padded_index(mode, k, d, b, a) for k, d, b, a in sides)]
+        sides = list(zip(at, x.shape, before, after, strict=True))
+        far, near = (x[tuple(_padded_index(mode, k, d, b, a, once) for k, d, b, a in sides)] for once in (False, True))
+        # Where only the run knows how often it takes: nearly always once, and a remainder for each element is dear.
+        open_ = [(k, d) for k, d, b, a in sides if not isinstance(d, int) and (b, a) != (0, 0) and not _turns_once(d, b, a)]
+        if mode != "reflect" or not open_:
+            return far
+        return guard(expr.all_([between(1 - ix(d), k, 2 * ix(d) - 1) for k, d in open_]), near, far)
 
     return compute(shape, f, x.dtype)
 
