@@ -269,6 +269,15 @@ def test_rows_whose_length_is_a_sum_or_a_difference(tmp_path: Path) -> None:
           tmp_path, dynamic=True)
 
 
+def test_reflecting_more_than_once(tmp_path: Path) -> None:
+    """Rows shorter than what is added are reflected back and forth, as NumPy does."""
+    model = parsed('g (float[n,m] x) => (float[n,a] y) <int64[4] p = {0,5,0,7}> { y = Pad<mode = "reflect">(x, p) }')
+    loaded = aotgen.compile(model, tmp_path / "libm", dynamic=True).load()
+    for n, m in ((1, 1), (2, 2), (3, 3), (2, 6), (3, 8), (2, 1500)):
+        x = normal(n, m)
+        np.testing.assert_array_equal(loaded({"x": x})["y"], np.pad(x, [(0, 0), (5, 7)], "reflect"))
+
+
 def test_a_slice_of_one_is_broadcast_to_all(tmp_path: Path) -> None:
     """The first row against every row, and against as many of another dim."""
     model = parsed("""g (float[n,3] x, float[m,3] z) => (float[n,3] y, float[m,3] w) <int64[1] a = {0}, int64[1] b = {1}> {
