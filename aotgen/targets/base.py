@@ -85,9 +85,9 @@ class Schedule(Protocol):
     over flattened outer iterations ``flat`` of ``total`` (threads taking whole multiples of ``quantum``, "" for 1; every ``block``-th
     of them) and returns the body to write into. ``counts``: a thread's iterations follow each other, so their digits can be counted up
     rather than divided out; ``outer`` then declares ``at``, which has one digit more than there are ``radices``. ``remainder``:
-    lanes beyond a whole multiple of it may run as one masked vector (0: its lanes have no remainder). ``turns``: short rows may be its lanes. ``row_array``
-    declares storage for a row temp, ``row_element`` spells its element at index ``at`` (``lane_index``: that
-    is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
+    lanes beyond a whole multiple of it may run as one masked vector (0: its lanes have no remainder). ``turns``: nests of
+    short rows may be run side by side, in strips. ``row_array`` declares storage for a row temp, ``row_element`` spells its
+    element at index ``at`` (``lane_index``: that is the lane itself); ``merge`` combines a fold's lanes after a lane loop; ``single`` opens what one of the
     threads that share an iteration does alone. ``launch`` is the statement that runs the function, as thread ``team[0]`` of ``team[1]``.
     """
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The convolution rules: float32 Conv (1-D and 2-D) to ``kernels/cpu/conv.h`` or ``depthwise.h``; ConvTranspose as a
+"""The convolution rules: float32 Conv (1-D and 2-D) to ``kernels/cpu/conv.h`` or ``depthwise.h`` (channels repeated where they have
+several filters, groups filled up where they are no whole blocks); ConvTranspose as a
 stride-1 Conv over rearranged weights whose output is interleaved by a view."""
 
 from __future__ import annotations
